@@ -11,7 +11,7 @@ import { mapped, regimes } from "./regimes.js";
 import { table } from "./table.js";
 import { typeset } from "./formula.js";
 import { GgufError, header } from "./gguf.js";
-import { scale, slider } from "./slider.js";
+import { nearest, scale, slider } from "./slider.js";
 import * as files from "./export.js";
 
 const SEARCHED = Object.fromEntries(DEGREES.map((name) => [name, ""]));
@@ -371,11 +371,11 @@ function crossed(name, by, point) {
 }
 
 function operators(phase, choose) {
-  const focused = document.activeElement?.dataset?.sort;
+  const focused = document.activeElement?.dataset?.kept;
   const order = (sort) => change({ sort }, { whole: false });
   const all = () => change({ rows: "all" }, { whole: false });
   show("operators", table(phase, { sort: state.sort, chosen: state.op, most: state.rows ? Infinity : ROWS, choose, order, all }));
-  if (focused) byId("operators").querySelector(`[data-sort="${focused}"]`)?.focus();
+  if (focused) byId("operators").querySelector(`[data-kept="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
 const UNSTATED = ["host", "collective", "pipeline"];  // kinds of operators that no model states
@@ -444,7 +444,7 @@ function flown(refusal) {
   const { rows, devices } = flights.found;
   const most = rows.at(-1).concurrency;
   const wanted = Math.min(most, Number(state.concurrency ?? 16));
-  const row = rows.reduce((best, each) => (Math.abs(Math.log(each.concurrency / wanted)) < Math.abs(Math.log(best.concurrency / wanted)) ? each : best));
+  const row = rows[nearest(rows.map((each) => each.concurrency), wanted)];
   const moved = (value) => { state = { ...state, concurrency: value }; flown(); };
   const field = slider({ name: "concurrency", title: "Requests", unit: "in flight", low: 1, most, value: row.concurrency }, moved, (value) => change({ concurrency: value }, { whole: false }));
   if (field !== byId("serving-slider").firstChild) show("serving-slider", field);

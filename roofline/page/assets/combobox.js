@@ -11,7 +11,7 @@ export class Combobox {
     this.free = free;
     this.items = [];
     this.active = -1;
-    this.list = h("ul", { id: `${input.id}-list`, role: "listbox", class: "options", hidden: true, "aria-label": input.getAttribute("aria-label") });
+    this.list = h("ul", { id: `${input.id}-list`, role: "listbox", class: "options", tabindex: -1, hidden: true, "aria-label": input.getAttribute("aria-label") });
     for (const [name, value] of Object.entries({ role: "combobox", "aria-expanded": "false", "aria-controls": this.list.id, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false" })) {
       input.setAttribute(name, value);
     }

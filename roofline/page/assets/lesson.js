@@ -9,7 +9,7 @@ import { TapeError } from "./tape.js";
 import { intensityAt, roofline } from "./roofline.js";
 import { batchAt, intensities } from "./intensity.js";
 import { typeset } from "./formula.js";
-import { scale, slider } from "./slider.js";
+import { nearest, scale, slider } from "./slider.js";
 
 const BATCHES = scale(1, 1024);
 const EVERY = 65536;
@@ -98,7 +98,7 @@ function paint() {
     `${one.name} reaches it ${sequences(reached[0])}, attention ${sequences(reached[1])}.`);
   const height = Math.round(Math.min(430, Math.max(300, width * 0.46)));
   show("roofline", roofline(phase, roof, { width, height, chosen: one.name, title: `Roofline of ${name}: operators by arithmetic intensity and FLOP/s under the roofs of ${roof.name}` }));
-  const near = BATCHES.reduce((best, each) => (Math.abs(Math.log(each / batch)) < Math.abs(Math.log(best / batch)) ? each : best));
+  const near = BATCHES[nearest(BATCHES, batch)];
   show("curves", intensities({
     batches: BATCHES, batch: near, ridge: ridge(), width, height: Math.round(height * 0.8),
     curves: [{ name: one.name, kind: "compute", values: of[0] }, { name: other.name, kind: "memory", values: of[1] }],

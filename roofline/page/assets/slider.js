@@ -8,7 +8,8 @@ export function scale(low, high) {
   return [...found.filter((each) => each >= low && each <= high), ...(Number.isInteger(Math.log2(high)) ? [] : [high])];
 }
 
-const nearest = (values, value) => values.reduce((best, each, place) => (Math.abs(Math.log(each / value)) < Math.abs(Math.log(values[best] / value)) ? place : best), 0);
+// The place of the value that is nearest on a scale of logarithms.
+export const nearest = (values, value) => values.reduce((best, each, place) => (Math.abs(Math.log(each / value)) < Math.abs(Math.log(values[best] / value)) ? place : best), 0);
 
 // The one that is there already if its range is the same, at its value unless one is about to change it. `moving` and
 // `chosen` are told the value as text, while it moves and when it rests.

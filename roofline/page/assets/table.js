@@ -48,7 +48,7 @@ const breakable = (name) => name.split(/(?<=[._])/).flatMap((part, place) => (pl
 function cell(column, each, choose) {
   const classes = `${column.numeric ? "numeric" : ""} ${column.wide ? "wide" : ""} ${column.key}`.trim();
   if (column.key === "number") return h("td", { class: classes }, each.number ? h("span", { class: `badge ${each.bound_by}` }, String(each.number)) : "");
-  if (column.key === "name") return h("th", { scope: "row", class: classes }, h("button", { type: "button", class: "plain", onclick: () => choose(each.name) }, breakable(each.name)));
+  if (column.key === "name") return h("th", { scope: "row", class: classes }, h("button", { type: "button", class: "plain", "data-kept": each.name, onclick: () => choose(each.name) }, breakable(each.name)));
   if (column.key === "share") return h("td", { class: classes }, bar(each));
   if (column.key === "bound") return h("td", { class: classes }, h("span", { class: `bound ${each.bound_by}` }, each.bound_by));
   return h("td", { class: classes }, column.text(each));
@@ -62,7 +62,7 @@ export function table(phase, { sort, chosen, most, choose, order, all }) {
     const next = own ? (down ? column.key : `-${column.key}`) : `${column.numeric && column.key !== "number" ? "-" : ""}${column.key}`;
     const classes = `${column.numeric ? "numeric" : ""} ${column.wide ? "wide" : ""} ${column.key}`.trim();
     return h("th", { scope: "col", class: classes, "aria-sort": own ? (down ? "descending" : "ascending") : null },
-      h("button", { type: "button", class: "plain", "data-sort": column.key, onclick: () => order(next) }, column.title, own ? h("span", { class: "arrow", "aria-hidden": "true" }, down ? " ↓" : " ↑") : null));
+      h("button", { type: "button", class: "plain", "data-kept": column.title, onclick: () => order(next) }, column.title, own ? h("span", { class: "arrow", "aria-hidden": "true" }, down ? " ↓" : " ↑") : null));
   });
   const found = ordered(rows(phase), now);
   const body = found.slice(0, most).map((each) =>
