@@ -236,6 +236,22 @@ def weights(models: Sequence[str]) -> Iterator[str]:
     yield from (f"    {weight:.2f} kB  {name}" for weight, name in found[:8])
 
 
+def opened(file: Path, chromium: str) -> str:
+    """Milliseconds from a page as one file to its answer, from a disk."""
+    found = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for _ in range(5):
+            page = browser.new_context().new_page()
+            start = time.monotonic()
+            page.goto(file.resolve().as_uri())
+            page.wait_for_selector("#tiles dd")
+            found.append(1e3 * (time.monotonic() - start))
+            page.context.close()
+        browser.close()
+    return told(f"{file.name}, {file.stat().st_size / 1e6:.1f} MB, opened", found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
@@ -243,7 +259,11 @@ def main() -> None:
     parser.add_argument("--axe", type=Path, help="axe.min.js of axe-core: what hinders readers with disabilities")
     parser.add_argument("--states", type=int, default=0, help="random states whose numbers are compared with predict")
     parser.add_argument("--tapes", action="store_true", help="weigh the tapes of every preset: ten minutes")
+    parser.add_argument("--file", type=Path, help="a page as one file: how long it takes to open, and nothing else")
     given = parser.parse_args()
+    if given.file:
+        print(opened(given.file, given.chromium))
+        return
     for line in weights(preset_names() if given.tapes else HEAVY):
         print(line)
     with serving() as address:
