@@ -163,6 +163,17 @@ def _by_name(*, hub: bool = False) -> Mapping[str, str]:
     return {alias.lower(): name for name in preset_names() for alias in _read_preset(name).get(field, ())}
 
 
+def aliases_with(text: str) -> list[str]:
+    """Aliases of presets, such as a later release of the same network, that have ``text`` in them; the preset has not.
+
+    >>> aliases_with("llama-3.3"), aliases_with("llama")
+    (['llama-3.3-70b'], [])
+    """
+    part = text.lower()
+    found = ((alias, name) for alias, name in _by_name().items() if _letters(alias) != _letters(name))
+    return sorted(alias for alias, name in found if part in alias and part not in name)
+
+
 def hub_id(name: str) -> str:
     """The id that the hub has a preset or an alias of it under: the first, or the first that is called so.
 

@@ -40,6 +40,12 @@ def test_filters_hold_together() -> None:
     assert listed("nano", "--kind", "hybrid", "--moe") == ["nemotron-3-nano-30b-a3b"]
 
 
+def test_a_release_that_has_the_network_of_a_preset_is_found_by_its_name() -> None:
+    assert listed("llama-3.3") == ["llama-3.3-70b"]
+    assert listed("bert-large-unc") == ["bert-large-uncased"]
+    assert "llama-3.3-70b" not in listed("llama-3")  # whose preset stands there
+
+
 def test_a_mixture_of_experts_has_layers_with_them() -> None:
     assert not has_experts(load_model("nemotron-h-8b"))  # its class has experts, its layers have none
     assert has_experts(load_model("nemotron-3-nano-30b-a3b"))
