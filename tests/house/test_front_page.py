@@ -18,9 +18,6 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from shell import printed  # noqa: E402
 
-from roofline.hardware.library import device_files  # noqa: E402
-from roofline.models.sources import preset_names, trace_names  # noqa: E402
-
 README = ROOT / "README.md"
 GREETING = [README, *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 _TABLE = re.compile(r"(<!-- how sure -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -64,11 +61,6 @@ def table() -> str:
     lines = ["| timed | rows | median error | in the band | data sheet alone |", "|---|--:|--:|--:|--:|"]
     lines += [f"| {words} | {' | '.join(_shown(*where))} |" for words, where in SHOWN.items()]
     return "\n".join(re.sub(r" +\|", " |", line) for line in lines) + "\n"
-
-
-def test_the_page_counts_what_is_shipped() -> None:
-    devices, models = len(device_files()), len(preset_names()) + len(trace_names())
-    assert f": {devices} devices, {models} models." in (ROOT / "docs/how-to/predict.md").read_text(encoding="utf-8")
 
 
 def test_the_table_of_errors_is_rows_of_the_pages() -> None:
