@@ -254,7 +254,15 @@ def _lines(fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
         together = list(some)
         usual = together[0].option.usual
         several = len(together) > 1
-        yield spelled(together), f"{line}  [default: {usual}]" if several else together[0].text
+        flags, text = spelled(together), f"{line}  [default: {usual}]" if several else together[0].text
+        if len(flags) > _LONGEST:  # words that would take a line of their own stand in the text
+            words = together[0].words
+            flags, text = flags.replace("|".join(words), together[0].name.upper()), f"{', '.join(words)}. {text}"
+        yield flags, text
+
+
+_LONGEST = 60
+"""Columns that a flag takes with its words, at most."""
 
 
 def spelled(fields: list[Field]) -> str:
