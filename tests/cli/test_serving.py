@@ -238,4 +238,6 @@ def test_a_batch_that_does_not_fit_is_said_and_one_of_nothing_refused() -> None:
     code, text = run("compare llama-3.1-8b --hardware l4 --batch 900")
     assert re.search(r"l4 misses: no batch of 900: [0-9]+ fit", text)
     assert code == 4
-    assert "batch 0: expected a whole number" in refusal(2, "compare", "llama-3.1-8b", "--hardware", "l4", "--batch", "0")
+    assert "batch 0: expected a whole number" in refusal(
+        2, "compare", "llama-3.1-8b", "--hardware", "l4", "--batch", "0"
+    )
