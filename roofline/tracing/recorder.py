@@ -15,11 +15,13 @@ from typing import Any, TypeAlias
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.nn.attention import flex_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from roofline.classes import frozen
-from roofline.models.traced.calls import ATTENTION_BACKWARD, Access, Attended, Call, Kind, Recording, Value, Visit
+from roofline.errors import UsageError
+from roofline.models.traced.calls import ATTENTION_BACKWARD, FLEX, Access, Attended, Call, Kind, Recording, Value, Visit
 from roofline.models.traced.extents import Extent, Reader
 from roofline.program.op import Role
 from roofline.tracing import aten
@@ -330,6 +332,8 @@ class _Functions(TorchFunctionMode):  # type: ignore[misc]
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is _SDPA:
             return noted_attention(self.recorder, args, kwargs or {})
+        if function is _FLEX:
+            return noted_flex(self.recorder, *args)
         if function is _PAD:
             return noted_padding(self.recorder, *args, **(kwargs or {}))
         if function is _INTERPOLATE:
@@ -340,6 +344,8 @@ class _Functions(TorchFunctionMode):  # type: ignore[misc]
 
 
 _SDPA, _PAD = torch.nn.functional.scaled_dot_product_attention, torch.nn.functional.pad
+_EMPTY_MASK = flex_attention._create_empty_block_mask  # a constant once compiled
+_FLEX = torch.ops.higher_order.flex_attention
 _DROPOUT, _INTERPOLATE = torch.nn.functional.dropout, torch.nn.functional.interpolate
 
 
@@ -358,6 +364,32 @@ def noted_attention(recorder: Recorder, args: Sequence[Any], kwargs: Mapping[str
     shape = attended_sizes(query, key, value, causal=bool(given.get("is_causal")), reader=recorder.reader)
     recorder.attention((query, key, value), given.get("attn_mask"), (output,), shape)
     return output
+
+
+def noted_flex(
+    recorder: Recorder, query: Any, key: Any, value: Any, change: Any, blocks: Sequence[Any], *_: Any
+) -> tuple[Any, Any, Any]:
+    """The outputs of torch's flex_attention, without data, and the call noted as one kernel over all pairs.
+
+    ``change``: what it makes of scores. Raises UsageError for a mask of ``blocks``, whose pairs depend on data.
+    """
+    if any(isinstance(each, int) and 1 < each < flex_attention._LARGE_SPARSE_BLOCK_SIZE for each in blocks[-3:-1]):
+        msg = (
+            f"{called_from()[1]}: flex_attention has a block mask, and which pairs it leaves depends on data; give "
+            "scaled_dot_product_attention(..., is_causal=True) for a causal one"
+        )
+        raise UsageError(msg)
+    output = noted_attention(recorder, (query, key, value), {})
+    if change is not flex_attention._identity:
+        recorder.calls[-1] = replace(recorder.calls[-1], name=FLEX)
+    with recorder.silent():
+        sums, most = (query.new_empty(query.shape[:-1], dtype=torch.float32) for _ in range(2))
+    return output, sums, most
+
+
+def _without_notes(recorder: Recorder, function: Any, given: Sequence[Any]) -> Any:
+    with recorder.silent():
+        return function(*given)
 
 
 def noted_padding(
@@ -490,6 +522,8 @@ def recording(recorder: Recorder, module: Any) -> Iterator[None]:
         stack.callback(setattr, patched, "scaled_dot_product_attention", _SDPA)
         stack.callback(setattr, patched, "pad", _PAD)
         stack.callback(setattr, patched, "interpolate", _INTERPOLATE)
+        stack.callback(setattr, flex_attention, "_create_empty_block_mask", _EMPTY_MASK)
+        flex_attention._create_empty_block_mask = lambda *given: _without_notes(recorder, _EMPTY_MASK, given)
         for handle in (
             torch.nn.modules.module.register_module_forward_pre_hook(enter),
             torch.nn.modules.module.register_module_forward_hook(leave),

@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import traced_modules as zoo  # noqa: E402
+from torch.nn.attention import flex_attention as flex  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import roofline  # noqa: E402
@@ -257,3 +258,29 @@ def test_what_the_code_stores_that_it_need_not_is_said_with_its_line() -> None:
     assert "a contraction is a product and a sum (test_trace.py:" in product
     assert "(S**2) elements" in product
     assert trace(zoo.Decoder(), {"tokens": "B,S"}).warnings == ()
+
+
+class Flexible(torch.nn.Module):
+    """Attention of two heads by flex_attention, whose scores may be changed and whose pairs may be left out."""
+
+    def __init__(self, change: Any = None, masked: bool = False) -> None:
+        super().__init__()
+        self.qkv, self.change, self.masked = torch.nn.Linear(8, 24), change, masked
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = (t.unflatten(-1, (2, 4)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        mask = None
+        if self.masked:
+            mask = flex.create_block_mask(lambda b, h, i, j: i >= j, None, None, 256, 256, device="cpu")
+        return flex.flex_attention(q, k, v, score_mod=self.change, block_mask=mask)
+
+
+def test_flex_attention_is_one_kernel_over_all_pairs() -> None:
+    plain, changed = (trace(Flexible(each), {"x": "B,S,8"}) for each in (None, lambda score, *_: 2 * score))
+    assert [op.kind for group in plain.program().groups for op in group.ops] == ["matmul", "attention"]
+    for model in (plain, changed):
+        assert flops(model, B=2, S=7) == 2 * 2 * 7 * 8 * 24 + 4 * 2 * 7 * 7 * 8
+    assert plain.warnings == ()
+    assert "what its score_mod computes is not counted" in changed.warnings[0]
+    with pytest.raises(UsageError, match=r"test_trace.py:\d+: flex_attention has a block mask"):
+        trace(Flexible(masked=True), {"x": "B,256,8"})

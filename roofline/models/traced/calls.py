@@ -17,6 +17,9 @@ Kind: TypeAlias = Literal[
 ATTENTION_BACKWARD = "attention_backward"
 """The backward pass of a fused attention: its gradient, queries, keys, values, a mask, output, statistics."""
 
+FLEX = "flex_attention"
+"""A fused attention that changes each score by a function of the user's."""
+
 GROUPED = "_grouped_mm"
 """Rows that are sorted by expert, each with the matrix of its own."""
 

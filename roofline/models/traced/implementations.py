@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from roofline.models.traced.calls import Call, Recording
+from roofline.models.traced.calls import FLEX, Call, Recording
 from roofline.models.traced.trace import Trace
 from roofline.program.axes import Sizes
 
@@ -31,7 +31,12 @@ def implementations(trace: Trace) -> tuple[str, ...]:
         elif call.name == "mul" and len(call.reads) == 2 and _grows(call, sizes):
             after = readers.get(call.writes[0].value, [])
             summed += [call] if after and all(each.name == "sum" for each in after) else []
+    changed = [call for call in forward if call.name == FLEX]
     return (
+        *(
+            f"flex_attention changes scores ({each.where}): what its score_mod computes is not counted"
+            for each in changed
+        ),
         *_said("attention is written out", "its scores are stored, which a fused kernel would not", attended),
         *_said("a matrix between two matmuls", "it is stored, which a fused kernel would not", paired),
         *_said("a contraction is a product and a sum", "the product is stored, which a matmul would not", summed),
