@@ -65,6 +65,10 @@ def patched(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 RIGHT: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "flex attention": (
+        lambda: Trap(lambda self, x: nn.attention.flex_attention.flex_attention(x[:, None], x[:, None], x[:, None])),
+        "32*B*S**2",
+    ),
     "a cache written in place": (lambda: Trap(cache_in_place), "16*B*S*(S + 8)"),
     "a hook": (hooked, "256*B*S"),
     "one layer twice": (lambda: Trap(twice), "256*B*S"),
@@ -114,10 +118,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a branch on data": (lambda: Trap(lambda self, x: x if x.sum() > 0 else -x), "depends on some"),
     "a loop over time": (lambda: Trap(loop), "S is fixed by the code"),
     "a number of a size": (lambda: Trap(lambda self, x: x * int(x.shape[1])), "S is fixed by the code"),
-    "flex attention": (
-        lambda: Trap(lambda self, x: nn.attention.flex_attention.flex_attention(x[:, None], x[:, None], x[:, None])),
-        "flex_attention",
-    ),
     "a Fourier transform": (lambda: Trap(lambda self, x: torch.fft.rfft(x).real), "RuntimeError"),
     "an array of numpy": (lambda: Trap(lambda self, x: torch.from_numpy(x.numpy())), "depends on some"),
     "complex numbers": (
