@@ -115,6 +115,7 @@ class Replica:
     shared: Whole = field(default_factory=lambda: _NONE)
     again: dict[int, int] = field(default_factory=dict)
     sent: dict[int, Reading] = field(default_factory=dict)
+    sent_bytes: float = 0.0
     sources: dict[int, Replica] = field(default_factory=dict)
     link_until: float = 0.0
     run: Run | None = None
@@ -164,6 +165,7 @@ class Replica:
     def release(self, request: int, now: float) -> None:
         """Let go of a prompt whose cache another replica has taken, which makes room for others."""
         sent = self.sent.pop(request)
+        self.sent_bytes -= self._own(sent)
         self._leave(request, sent.target + 1, sent.shared, now)
         if self.run is None:
             self._plan(now, now)
@@ -263,6 +265,7 @@ class Replica:
         self.tiers.store(path, piece.shared, now)
         if hands_over:
             self.sent[request] = piece
+            self.sent_bytes += self._own(piece)
             return [request]
         self._decodes(piece, left)
         return []
@@ -358,6 +361,7 @@ class Replica:
         """What waits, as far as tokens, sequences and cache allow, in its order."""
         found: list[tuple[Reading, int]] = []
         budget = self._budget() - sum(tokens for _, tokens in pieces)
+        last, held = self._last(None, 1), None
         while self.waiting and budget > 0 and self._places and not (self._whole and (found or pieces)):
             reading = self._begun(self.waiting[0])
             path = self.ledger.paths.get(reading.request, ())
@@ -368,22 +372,22 @@ class Replica:
             elif source:
                 reading.done = reading.target
             tokens = 0 if parts else 1 if source else min(reading.target - reading.done, budget)
-            last = self._last(None, 1)
-            if self._held([*pieces, *found, (reading, tokens)], last, reading) > self.room.bytes:
+            held = self._held([*pieces, *found], last) if held is None or path else held
+            if held + self._own(reading, tokens) > self.room.bytes:
                 self.prefixes.leave(path, reading.shared)
                 break
             request = self.waiting.popleft()
             self.again.pop(request, None)
             if source:
                 self._take(reading, source, now)
-                continue
-            if parts:
+            elif parts:
                 self.tiers.load(reading, path, parts, now)
-                continue
-            self._scheduled(reading, now)
-            found.append((reading, tokens))
-            self.reading.append(reading)
-            budget -= tokens
+            else:
+                self._scheduled(reading, now)
+                found.append((reading, tokens))
+                self.reading.append(reading)
+                budget -= tokens
+            held = None if parts else held + self._own(reading, 0 if source else tokens)
         return found
 
     def _take(self, reading: Reading, source: Replica, now: float) -> None:
@@ -415,21 +419,22 @@ class Replica:
         self.prefixes.take(path, shared)
         return Reading(request, shared, target, shared)
 
-    def _held(self, pieces: Sequence[tuple[Reading, int]], grown: Whole | int, more: Reading | None = None) -> float:
-        """Bytes of all caches in use, of one ``more`` too, in a step that reads these pieces, after which sequences are
-        ``grown`` by so many tokens.
-        """
-        held, of = self.prefixes.used, self.room.of_tokens
+    def _held(self, pieces: Sequence[tuple[Reading, int]], grown: Whole | int) -> float:
+        """Bytes of all caches in use in a step that reads these pieces and grows sequences by so many tokens."""
+        held, of = self.prefixes.used + self.sent_bytes, self.room.of_tokens
         if len(self.decoding):
             held += float(np.add.reduce(of(np.minimum(self.context + grown, self.context + self.left - 1))))
             held -= float(np.add.reduce(of(self.shared))) if self.ledger.paths else 0.0
-        reading = [*self.reading, *self.tiers.prompts, *self.sent.values()]
-        if more:
-            reading.append(more)
+        reading = [*self.reading, *self.tiers.prompts]
         if not reading:
             return held
         read = {id(piece): tokens for piece, tokens in pieces}
-        return held + sum(float(of(each.done + read.get(id(each), 0)) - of(each.shared)) for each in reading)
+        return held + sum(self._own(each, read.get(id(each), 0)) for each in reading)
+
+    def _own(self, reading: Reading, more: int = 0) -> float:
+        """What a prompt holds by itself, with so many tokens more. [B]"""
+        then, shared = self.room.of_tokens(np.array([reading.done + more, reading.shared]))
+        return float(then - shared)
 
     def _mixed(self, now: float, pieces: Sequence[tuple[Reading, int]], *, decodes: bool) -> Run:
         """One step over pieces of prompts, and the next token of all that decode beside them."""
