@@ -36,12 +36,12 @@ def frames_of_piece(sizes: Sizes) -> Number:
 
 
 def pieces(sizes: Sizes) -> Number:
-    """Sequences that convolutions read, p of each sequence of the layers.
+    """Sequences that convolutions read, q of each sequence of the layers.
 
-    >>> pieces({"B": 2, "p": 3}), pieces({"B": 2})
+    >>> pieces({"B": 2, "q": 3}), pieces({"B": 2})
     (6, 2)
     """
-    return size_of("B", sizes) * (size_of("p", sizes) if "p" in sizes else 1)
+    return size_of("B", sizes) * (size_of("q", sizes) if "q" in sizes else 1)
 
 
 @frozen

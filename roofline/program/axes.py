@@ -53,7 +53,7 @@ LEGEND: dict[str, str] = {
     "z": "groups of a matrix's elements that share a scale",
     "i": "groups of a token's elements that share a scale",
     "w": "patches of an image, or places of a sound, that each of them sees within its window",
-    "p": "pieces of a sound that convolutions read apart",
+    "q": "pieces of a sound that convolutions read apart",
     "f": "frames of a spectrogram in each piece, padding included",
     "a": "tokens of a sound, as the decoder reads it",
     "m": "adapters that the requests of a step use",

@@ -148,6 +148,7 @@ def test_words_take_the_place_of_the_numbers_of_a_device() -> None:
         *"BDF", "peak", "bandwidth", "latency", "e_c", "e_m", "p"
     }  # fmt: skip
     assert all(meaning(name) for name in (*words.symbols, *RATES, *SHARES))
+    assert not set(LETTERS) & {*RATES, *SHARES}  # no letter means two things
 
 
 def test_dtypes_that_contract_at_two_peaks_have_a_word_each() -> None:
@@ -193,8 +194,13 @@ def argument(name: str, draw: random.Random) -> float:
 
 
 def direct(found: Formula, point: dict[str, Any]) -> float:
-    """The value with all digits: rational arithmetic and forty places, no generated code."""
-    numbers = {symbol(name): sympy.Rational(number) for name, number in point.items()}
+    """The value with all digits: whole numbers exactly, others in sixty places, as fractional powers of long fractions
+    would be factored; no generated code.
+    """
+    numbers = {
+        symbol(name): sympy.Integer(number) if isinstance(number, int) else sympy.Float(sympy.Rational(number), 60)
+        for name, number in point.items()
+    }
     return float(sympy.sympify(found.expression.xreplace(numbers)).evalf(40))
 
 

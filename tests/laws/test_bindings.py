@@ -44,8 +44,8 @@ SWEEP = (
 PICTURED = tuple({"B": b, "T": t, "S": t, "w": w} for b, t, w in ((1, 36, 4), (8, 2304, 64), (3, 5184, 576)))
 """Of a tower, which makes one token of several patches; a class token comes to them."""
 HEARD = (
-    {"B": 1, "T": 1500, "S": 1500, "w": 1500, "p": 1, "f": 3000, "a": 750},
-    {"B": 3, "T": 204, "S": 204, "w": 100, "p": 3, "f": 201, "a": 102},
+    {"B": 1, "T": 1500, "S": 1500, "w": 1500, "q": 1, "f": 3000, "a": 750},
+    {"B": 3, "T": 204, "S": 204, "w": 100, "q": 3, "f": 201, "a": 102},
 )
 PACKAGE = Path(roofline.__file__).parent
 

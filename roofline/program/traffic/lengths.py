@@ -85,7 +85,7 @@ class Sounds:
     def sizes(self) -> Sizes:
         """The letters of one request's sound."""
         lone = {"B": self.sequences, "T": self.places, "S": self.places, "w": self.window}
-        return {**lone, "p": self.pieces, "f": self.frames, "a": self.heard}
+        return {**lone, "q": self.pieces, "f": self.frames, "a": self.heard}
 
 
 @frozen
