@@ -462,6 +462,8 @@ def test_elasticities_are_the_shares_and_bars_the_exact_times(
             held = one.constants.calibration is not None and one.constants.calibration.flop_energy is not None
             if part == "compute" and held:  # the power limit grows with no peak
                 assert 0.5 * expected - 2e-5 < share < expected + 2e-5
+            elif part == "memory" and device == "t4":  # what lies in the last cache comes no faster
+                assert 0.9 * expected < share < expected
             else:
                 assert share == pytest.approx(expected, abs=2e-5)
         for each in find_elasticities(one, phase):

@@ -316,7 +316,9 @@ def operator(prediction: Prediction, name: str, phase: str | None = None) -> Ope
     return found
 
 
-@pytest.mark.parametrize(("name", "decimal"), [("a100", 2039e9), ("h100", 3.35e12), ("h200", 4.8e12), ("v100-sxm2-32gb", 900e9)])
+@pytest.mark.parametrize(
+    ("name", "decimal"), [("a100", 2039e9), ("h100", 3.35e12), ("h200", 4.8e12), ("v100-sxm2-32gb", 900e9)]
+)
 def test_bandwidth_is_decimal_and_nothing_beats_it(name: str, decimal: float) -> None:
     assert load_hardware(name).bandwidth == decimal  # x 2^30 / 1e9 would be 7 % below the physical bound
     for where, f in figures(predict("llama-2-7b", name, dtype="fp16", batch=4)):

@@ -36,5 +36,5 @@ def test_a_letter_without_a_size_is_named_with_its_meaning():
 
 
 def test_a_letter_outside_the_legend_says_so():
-    with pytest.raises(ShapeError, match=r"axis q \(not in the legend\) has no size"):
-        resolve("q", {"T": 1})
+    with pytest.raises(ShapeError, match=r"axis v \(not in the legend\) has no size"):
+        resolve("v", {"T": 1})

@@ -76,7 +76,7 @@ def test_an_axis_twice():
         weight("w", "D D")
 
 
-@pytest.mark.parametrize(("axes", "stored", "wrong"), [("D q", "", "q"), ("DF", "", "DF"), ("D", "q D", "q")])
+@pytest.mark.parametrize(("axes", "stored", "wrong"), [("D v", "", "v"), ("DF", "", "DF"), ("D", "v D", "v")])
 def test_an_unknown_letter(axes, stored, wrong):
     with pytest.raises(ShapeError, match=rf"^tensor w \({axes}\): {wrong} is not in the legend; axes are distinct"):
         weight("w", axes, stored=stored)
