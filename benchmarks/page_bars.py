@@ -69,8 +69,10 @@ def serving() -> Iterator[str]:
     command = [sys.executable, "-m", "roofline", "page", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[0]
-        process.terminate()
+        try:
+            yield process.stdout.readline().split()[0]
+        finally:
+            process.terminate()
 
 
 def told(name: str, values: Sequence[float], unit: str = "ms") -> str:
@@ -201,7 +203,7 @@ def states(address: str, chromium: str, count: int) -> Iterator[str]:
                     raise
                 refused += 1  # the page then asks the server
                 continue
-            fixed = {name: layout[name] for name in ("tp", "pp", "dp", "ep", "cp") if layout}
+            fixed = {name: layout[name] for name in ("tp", "pp", "dp", "ep", "cp", "dcp", "sp") if layout}
             own = {"prompt": int(asked["prompt"]), **moved, **fixed}
             told = roofline.predict(asked["model"], asked["hardware"], **own).to_dict()
             for name in ("request_s", "ttft_s", "tpot_s", "tokens_per_s"):
