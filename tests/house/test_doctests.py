@@ -33,4 +33,6 @@ def test_every_module_is_imported() -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if has_examples(name)])
 def test_examples_of_docstrings(name: str) -> None:
+    if name.startswith("roofline.tracing."):
+        pytest.importorskip("torch")
     assert doctest.testmod(importlib.import_module(name)).failed == 0
