@@ -92,17 +92,16 @@ class PhaseOf(TypedDict, total=False):
     phase: Annotated[Phase | None, Option("One phase alone.", usual="all that the model has")]
 
 
+def _format(words: str, *, usual: str, metavar: str = "FORMAT") -> Option:
+    return Option(f"Number format or recipe: {words}.", usual=usual, metavar=metavar, everyday=True)
+
+
 class OpDtype(TypedDict, total=False):
     """Number formats"""
 
     dtype: Annotated[
         str | None,
-        Option(
-            "Number format or recipe: bf16, fp8, w8a8, w4a16.",
-            usual="bf16, or fp16 or fp32 where the device has none",
-            metavar="FORMAT",
-            everyday=True,
-        ),
+        _format("bf16, fp8, w8a8, w4a16", usual="bf16, or fp16 or fp32 where the device has none"),
     ]
 
 
@@ -111,12 +110,7 @@ class Dtype(TypedDict, total=False):
 
     dtype: Annotated[
         str | None,
-        Option(
-            "Number format or recipe: bf16, fp8, w8a8, w4a16+kv8.",
-            usual="as the model is stored, else bf16, fp16 or fp32",
-            metavar="FORMAT",
-            everyday=True,
-        ),
+        _format("bf16, fp8, w8a8, w4a16+kv8", usual="as the model is stored, else bf16, fp16 or fp32"),
     ]
 
 
@@ -125,11 +119,10 @@ class SeveralDtype(TypedDict, total=False):
 
     dtype: Annotated[
         str | None,
-        Option(
-            "Number format or recipe: bf16, fp8, w8a8, w4a16+kv8; several with commas, a row for each.",
+        _format(
+            "bf16, fp8, w8a8, w4a16+kv8; several with commas, a row for each",
             usual="as the model is stored, else bf16, fp16 or fp32",
             metavar="FORMATS",
-            everyday=True,
         ),
     ]
 

@@ -373,7 +373,8 @@ class Replica:
                 reading.done = reading.target
             tokens = 0 if parts else 1 if source else min(reading.target - reading.done, budget)
             held = self._held([*pieces, *found], last) if held is None or path else held
-            if held + self._own(reading, tokens) > self.room.bytes:
+            own = self._own(reading, tokens)
+            if held + own > self.room.bytes:
                 self.prefixes.leave(path, reading.shared)
                 break
             request = self.waiting.popleft()
@@ -387,7 +388,7 @@ class Replica:
                 found.append((reading, tokens))
                 self.reading.append(reading)
                 budget -= tokens
-            held = None if parts else held + self._own(reading, 0 if source else tokens)
+            held = None if parts else held + (self._own(reading) if source else own)
         return found
 
     def _take(self, reading: Reading, source: Replica, now: float) -> None:

@@ -8,7 +8,7 @@ import pytest
 from grids import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from modules import counted, our_flops, transformers_count
+from modules import check_parameters, counted, our_flops, transformers_count
 from seeing_strategies import HEARD, seeing_configs
 
 from roofline.models.families.seeing import HEARING
@@ -48,9 +48,7 @@ def test_random_networks_that_hear_have_the_parameters_of_transformers(model_typ
     @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=seeing_configs(model_type))
     def equal(config):
-        model = load_model(config)
-        assert model.warnings == ()
-        assert model.parameters == transformers_count(dict(model.fields))
+        check_parameters(load_model(config))
 
     equal()
 

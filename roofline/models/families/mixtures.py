@@ -45,6 +45,16 @@ _QWEN = MIXTURE.but(
     only={"use_sliding_window": False},
     inert="sliding_window max_window_layers layer_types",
 )
+
+_QWEN3 = _QWEN.but(
+    options={
+        "num_key_value_heads": 4,
+        "num_local_experts": 128,
+        "num_experts_per_tok": 8,
+        "moe_intermediate_size": 768,
+    },
+    fixed={"query_key_norm": "shared"},
+)
 _GRANITE = MIXTURE.but(
     without="head_dim",
     options={"num_local_experts": 8, "num_experts_per_tok": 2},
@@ -365,26 +375,8 @@ MIXTURES: dict[str, Family] = {
         },
         positive="shared_expert_intermediate_size",
     ),
-    "qwen3_moe": _QWEN.but(
-        causal("Qwen3Moe"),
-        options={
-            "num_key_value_heads": 4,
-            "num_local_experts": 128,
-            "num_experts_per_tok": 8,
-            "moe_intermediate_size": 768,
-        },
-        fixed={"query_key_norm": "shared"},
-    ),
-    "qwen3_omni_moe_text": _QWEN.but(
-        text_part("Qwen3OmniMoeThinker"),
-        options={
-            "num_key_value_heads": 4,
-            "num_local_experts": 128,
-            "num_experts_per_tok": 8,
-            "moe_intermediate_size": 768,
-        },
-        fixed={"query_key_norm": "shared"},
-    ),
+    "qwen3_moe": _QWEN3.but(causal("Qwen3Moe")),
+    "qwen3_omni_moe_text": _QWEN3.but(text_part("Qwen3OmniMoeThinker")),
     "qwen3_vl_moe_text": _QWEN.but(
         text_part("Qwen3VLMoe"),
         options={
