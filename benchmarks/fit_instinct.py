@@ -5,7 +5,7 @@ python benchmarks/fit_instinct.py --data DIR [--write]
 Rows are judged in five parts that share no weight shape (matmuls), no mixture's shape (experts) or no length
 (attention): each part by constants, a form and a band from the others. A matmul's form, whole tiles or a tail in the
 mean, is the one that errs less on the rows at hand, of which each part is left out in turn. Octaves of a matmul's rows
-weigh alike. The class has what both devices ask for; its band comes from each device left out.
+weigh alike. The class has what both devices ask for; its band comes from each device left out, and from an MI308X, which has few shapes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from instinct_sets import (
     Matmuls,
     digest_of,
     load_attention,
+    load_inheriting_matmuls,
     load_matmuls,
     load_mixtures,
     models_of,
@@ -38,7 +39,7 @@ from instinct_sets import (
 from measured_sets import MeasuredSet
 from scores import Scored, table
 
-from roofline.calibration.constants import Constants, load_class
+from roofline.calibration.constants import Constants, load_class, load_constants
 from roofline.calibration.corrections.correction import Prior
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder, read_yaml
@@ -158,6 +159,15 @@ def matmul_board(data: Path) -> Iterator[Scored]:
         scored, m = judged(rows), rows.rows.sizes["m"][order]
         yield scored
         yield scored.where(f"{scored.name}, {MIDDLE[0]} to {MIDDLE[1]:,} rows", (m >= MIDDLE[0]) & (m <= MIDDLE[1]))
+
+
+def inherited_board(data: Path) -> Iterator[Scored]:
+    """The matmuls of a device that nothing was fitted to, by the constants of its class."""
+    constants = load_constants(CLASS)
+    for rows in load_inheriting_matmuls(data):
+        own = constants.of("matmul", "graph", dtype=rows.dtype)
+        scored = predicted(rows.rows, own)
+        yield Scored.together(f"{rows.rows.device.name} matmul {rows.dtype}, by its class", [scored])
 
 
 # Experts
@@ -353,14 +363,23 @@ def class_fields(data: Path) -> dict[str, Any]:
     for rows in load_matmuls(data):
         if len(np.unique(rows.weights)) >= PARTS:
             sets.setdefault(rows.dtype, []).append(rows)
-    strange = np.concatenate([logs for pair in sets.values() if len(pair) > 1 for logs in _strangers(pair)])
+    told = {dtype: learn(own, ("tail",)) for dtype, own in sets.items()}
+    strange = np.concatenate([
+        *(logs for pair in sets.values() if len(pair) > 1 for logs in _strangers(pair)),
+        *(
+            logs_of(rows.evenly(np.ones(len(rows.rows), bool)), told[rows.dtype].constants)
+            for rows in load_inheriting_matmuls(data)
+        ),
+    ])  # fmt: skip
     matmul: dict[str, Any] = {}
     for dtype, own in sets.items():
-        told = learn(own, ("tail",))
-        logs = np.concatenate([told.logs, strange])
-        constants = replace(told.constants, compute=min(told.constants.compute, fields["compute"]))
-        evidence = f"{sum(len(each.rows) for each in own):,} rows, and fp8 in blocks of each device left out"
-        _put(matmul, dtype, fields_of(constants if dtype == "bf16" else told.constants, band_over(logs), evidence))
+        logs = np.concatenate([told[dtype].logs, strange])
+        constants = told[dtype].constants
+        if dtype == "bf16":
+            constants = replace(constants, compute=min(constants.compute, fields["compute"]))
+        count = sum(len(each.rows) for each in own)
+        evidence = f"{count:,} rows, fp8 in blocks of each device left out, and an MI308X, to which nothing is fitted"
+        _put(matmul, dtype, fields_of(constants, band_over(logs), evidence))
     mixtures: dict[str, list[ExpertSet]] = {}
     for rows in load_mixtures(data):
         mixtures.setdefault(rows.dtype, []).append(rows)
@@ -404,7 +423,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write the calibrations and the class")
     asked = parser.parse_args()
-    boards = (matmul_board(asked.data), mixture_board(asked.data), attention_board(asked.data))
+    boards = (
+        matmul_board(asked.data), inherited_board(asked.data), mixture_board(asked.data), attention_board(asked.data)
+    )  # fmt: skip
     print("\n".join(table(scored for board in boards for scored in board)))
     if asked.write:
         files = {f"classes/{CLASS}": class_fields(asked.data)}

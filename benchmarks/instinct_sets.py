@@ -24,7 +24,9 @@ from roofline.hardware.loading import load_hardware
 from roofline.layers.expert_load import Routing
 
 DEVICES = ("mi300x", "mi355x")
-"""Those that are devices of the library; an MI308X is another."""
+"""Those that constants are fitted to."""
+INHERITS = "mi308x"
+"""Timed as well, in too few shapes to fit to: it is judged by its class."""
 MATMULS = {"fp8-block": "fp8_block", "a8w8": "", "fp4": "fp4"}
 """The dtype of constants by the scheme of scales; where none is told apart, that of the operands."""
 EXPERTS = {
@@ -70,10 +72,20 @@ class Matmuls:
 
 @cache
 def load_matmuls(data: Path) -> tuple[Matmuls, ...]:
-    """Every set of matmuls, device by device."""
+    """Every set of matmuls to fit to, device by device."""
+    return _matmuls_of(data, DEVICES)
+
+
+@cache
+def load_inheriting_matmuls(data: Path) -> tuple[Matmuls, ...]:
+    """The matmuls of the device that has its class's constants."""
+    return _matmuls_of(data, (INHERITS,))
+
+
+def _matmuls_of(data: Path, devices: tuple[str, ...]) -> tuple[Matmuls, ...]:
     found: dict[tuple[str, str], Rows] = {}
     for row in _read(data, "aiter_tuned/gemm.csv"):
-        if row["device"] in DEVICES:
+        if row["device"] in devices:
             dtype = MATMULS.get(row["variant"], "") or {"bfloat16": "bf16"}.get(row["dtype"], row["dtype"])
             found.setdefault((row["device"], dtype), []).append(row)
     return tuple(Matmuls(dtype, _matmuls(device, dtype, rows)) for (device, dtype), rows in sorted(found.items()))
