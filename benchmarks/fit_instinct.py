@@ -5,7 +5,8 @@ python benchmarks/fit_instinct.py --data DIR [--write]
 Rows are judged in five parts that share no weight shape (matmuls), no mixture's shape (experts) or no length
 (attention): each part by constants, a form and a band from the others. A matmul's form, whole tiles or a tail in the
 mean, is the one that errs less on the rows at hand, of which each part is left out in turn. Octaves of a matmul's rows
-weigh alike. The class has what both devices ask for; its band comes from each device left out, and from an MI308X, which has few shapes.
+weigh alike. The class has what both devices ask for; its band comes from each device left out, and from an MI308X,
+which has few shapes.
 """
 
 from __future__ import annotations
@@ -397,8 +398,11 @@ def class_fields(data: Path) -> dict[str, Any]:
         "grouped_matmul": {"library": "aiter", **grouped},
         "routed": {"library": "aiter", **routed},
     }
+    known = fields.get("kinds", {})
+    for name, kind in kinds.items():  # other libraries' kernels are not fitted here
+        kind.update({"libraries": known[name]["libraries"]} if "libraries" in known.get(name, {}) else {})
     source = f"{fields['source'].split(_KINDS)[0]}{_KINDS}{SOURCE}"
-    return {**fields, "kinds": {**fields.get("kinds", {}), **kinds}, "source": source}
+    return {**fields, "kinds": {**known, **kinds}, "source": source}
 
 
 def _strangers(pair: Sequence[Matmuls]) -> Iterator[Any]:

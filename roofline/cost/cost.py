@@ -43,7 +43,7 @@ class Cost:
     replays it from a graph, 0 where the host launches it, None where that is the machine's to say; padded: what its
     kernel computes where that graph holds more tokens than the step, None where it is the same. host_s: what the host
     does for a step, of a cost that is no operator's; ahead: while the device runs the one before. joined: whether the
-    kernel of a collective computes it too.
+    kernel of a collective computes it too. hosted_bytes: what it reads of the host's memory.
     """
 
     group: str
@@ -67,6 +67,7 @@ class Cost:
     host_s: Number | None = None
     ahead: bool = False
     joined: bool = False
+    hosted_bytes: Number = 0
 
 
 def step_cost(
@@ -216,9 +217,9 @@ class _Kept:
         """A cost in letters, ready for any values of them."""
         counts = (cost.count, cost.flops, cost.vector_flops, cost.special, cost.bytes, cost.message_bytes)
         shape = () if cost.shape is None else tuple(getattr(cost.shape, each.name) for each in fields(cost.shape))
-        found = [Evaluation.of(number) for number in (*counts, cost.link_bytes, *shape)]
+        found = [Evaluation.of(number) for number in (*counts, cost.link_bytes, cost.hosted_bytes, *shape)]
         letters = frozenset[int]().union(*(each.letters for each in found))
-        return cls(cost, letters, all(each.dyadic for each in found), tuple(found[:7]), tuple(found[7:]))
+        return cls(cost, letters, all(each.dyadic for each in found), tuple(found[:8]), tuple(found[8:]))
 
     def at(self, values: Sequence[Whole], sizes: Sizes, *, as_floats: bool) -> Callable[..., Cost]:
         """The cost at values of the letters, but for how it is launched.
@@ -227,7 +228,9 @@ class _Kept:
         arrays are too large to be floats.
         """
         c, number = self.cost, Evaluation.as_float if as_floats else Evaluation.__call__
-        count, flops, vector_flops, special, moved, message, link = [number(each, values) for each in self.counts]
+        count, flops, vector_flops, special, moved, message, link, hosted = [
+            number(each, values) for each in self.counts
+        ]
         shape: Shape = None
         if c.shape is not None:
             make: Callable[..., Shape] = type(c.shape)
@@ -236,7 +239,7 @@ class _Kept:
         kernels = Kernels(c.kernels.op, sizes, c.kernels.precision, c.group, count, c.decoding)
         return partial(
             Cost, c.group, c.name, c.kind, c.dtype, count, flops, vector_flops, special, moved, shape, c.decoding,
-            c.alone, kernels, c.transfer, message, link, joined=c.joined,
+            c.alone, kernels, c.transfer, message, link, joined=c.joined, hosted_bytes=hosted,
         )  # fmt: skip
 
 
@@ -295,6 +298,7 @@ def operator_cost(
         message_bytes=message,
         link_bytes=bus_bytes(op.transfer.operation, message, op.transfer.devices) if op.transfer else 0,
         joined=op.joins == "found",
+        hosted_bytes=op.hosted_bytes(sizes, width),
     )
 
 

@@ -101,12 +101,15 @@ def _peak(program: Program, workload: Workload, phases: tuple[Phase, ...], preci
 
 
 def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
-    """Bytes of the weights, tied ones once, and of their scales.
+    """Bytes of the weights on the device, tied ones once, and of their scales.
 
     ``sizes`` may hold letters instead of the configuration's numbers.
     """
     held = (*program.weights(), *program.scales())
-    stated = sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
+    stated = sum(
+        program.resident(group, op, tensor, sizes) * precision.width(tensor) * (1 - tensor.hosted)
+        for group, op, tensor in held
+    )
     return program.held(exact(stated))
 
 

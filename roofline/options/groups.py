@@ -250,6 +250,20 @@ class Reserve(TypedDict, total=False):
     ]
 
 
+class Hosted(TypedDict, total=False):
+    """Memory"""
+
+    offload: Annotated[
+        str | None,
+        Option(
+            "Weights in the host's memory, read over its link in every step: weights=20 (layers), weights=experts, "
+            "weights=30GB.",
+            usual="none",
+            metavar="weights=WHAT",
+        ),
+    ]
+
+
 class Edits(TypedDict, total=False):
     """What if"""
 

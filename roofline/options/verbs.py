@@ -19,6 +19,7 @@ from roofline.options.groups import (
     ExpertLoad,
     FileOutput,
     Hardware,
+    Hosted,
     JsonOutput,
     Launch,
     Launched,
@@ -55,7 +56,7 @@ from roofline.options.words import ModelKind, ModelOrder, PictureSize, Quantity,
 
 
 class RequestOptions(
-    Lengths, Shown, PhaseOf, Dtypes, Compression, Adapted, Counting, Timing, Reserve, Edits, total=False
+    Lengths, Shown, PhaseOf, Dtypes, Compression, Adapted, Counting, Timing, Reserve, Hosted, Edits, total=False
 ):
     """What a prediction depends on, but the layout."""
 
@@ -74,7 +75,19 @@ class SeveralLengths(TypedDict, total=False):
 
 
 class SeveralOptions(
-    SeveralLengths, Shown, PhaseOf, Dtypes, Compression, Adapted, Counting, Timing, Reserve, Edits, Degrees, total=False
+    SeveralLengths,
+    Shown,
+    PhaseOf,
+    Dtypes,
+    Compression,
+    Adapted,
+    Counting,
+    Timing,
+    Reserve,
+    Hosted,
+    Edits,
+    Degrees,
+    total=False,
 ):
     """The keywords of ``predict`` at several points."""
 

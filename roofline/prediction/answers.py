@@ -296,6 +296,7 @@ class PredictAnswer(Answer):
     band: Annotated[BandAnswer, Says("how sure the times are")]
     notes: Annotated[list[str], Says("what to know about this prediction")]
     overflow: NotRequired[Annotated[OverflowAnswer, Says("what holds it, where it does not fit")]]
+    hosted_weights_bytes: NotRequired[Annotated[int, Says("weights in the host's memory, for each device", "B")]]
     before_after: NotRequired[Annotated[list[ChangeAnswer], Says("what compression changes, where there is any")]]
     sensitivity: NotRequired[Annotated[dict[Phase, dict[str, GainAnswer]], Says(
         "with --sensitivity: what more of each resource buys, phase by phase")]]  # fmt: skip

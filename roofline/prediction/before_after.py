@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from roofline.classes import frozen
 from roofline.compression.adapters import beside
+from roofline.compression.host_memory import kept_in_host
 from roofline.compression.recipes import read_recipe
 from roofline.compression.transform import NOTHING
 from roofline.cost.memory_fit import MemoryFit
@@ -60,10 +61,12 @@ def uncompressed(request: Request) -> Request | None:
     """
     if not (request.compression.words or request.recipe.quantizes):
         return None
+    recipe = read_recipe(request.recipe.base, default=request.recipe.base)
+    whole = run_by(request.engine, request.model.program(request.conventions), beside(request.adapters))
     return replace(
         request,
-        program=run_by(request.engine, request.model.program(request.conventions), beside(request.adapters)),
-        recipe=read_recipe(request.recipe.base, default=request.recipe.base),
+        program=kept_in_host(whole, request.asked["offload"], request.device, recipe.precision),
+        recipe=recipe,
         compression=NOTHING,
         storage=(),
     )

@@ -39,6 +39,8 @@ from roofline.version import versions
 
 if TYPE_CHECKING:
     from roofline.prediction.layouts.search import Chosen
+from roofline.compression.host_memory import hosted_bytes
+from roofline.units import format_quantity
 
 
 class Phases(Mapping[Phase, PhasePrediction]):
@@ -96,6 +98,11 @@ class Prediction:
     def cache_at_start(self) -> CacheAtStart | None:
         """The KV cache that the engine makes at its start, and prints; None where it is not known to."""
         return cache_at_start(self.request, self.steps, self.memory.footprint.weights_bytes)
+
+    @cached_property
+    def hosted_bytes(self) -> int:
+        """The weights that lie in the host's memory, for each device. [B]"""
+        return hosted_bytes(self.steps.program, self.precision) if self.request.asked["offload"] else 0
 
     @property
     def layout(self) -> Layout:
@@ -216,9 +223,21 @@ class Prediction:
         told = note_of(self.conventions.routing), caution(self.engine, self.hardware)
         notes += [each for each in (*told, unknown_kernels(self.constants, self._kinds)) if each]
         notes += (*self.request.storage, *self.request.unused)
+        if self.hosted_bytes:
+            notes.append(self._copied)
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
+
+    @property
+    def _copied(self) -> str:
+        link = self.hardware.links["host"]
+        rate = format_quantity(float(link.bandwidth_per_direction or 0), "bytes_per_s")
+        return (
+            f"{format_quantity(self.hosted_bytes, 'bytes')} of weights lie in the host's memory and are copied before "
+            f"each operator, at {rate} ({link.type or 'the host link'}); llama.cpp computes few tokens on the CPU "
+            "instead, which is not told"
+        )
 
     @property
     def _kinds(self) -> dict[str, None]:
@@ -246,6 +265,7 @@ class Prediction:
             "parameters": self.parameters,
             "fits": self.memory.fits,
             "memory": self.memory.to_dict(),
+            **({"hosted_weights_bytes": self.hosted_bytes} if self.hosted_bytes else {}),
             **({"cache_at_start": made.to_dict()} if (made := self.cache_at_start) else {}),
             "phases": {name: phase.to_dict() for name, phase in self.phases.items()},
             "request_s": self.request_s,

@@ -12,6 +12,7 @@ from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.classes import frozen
 from roofline.compression.adapters import Adapters, beside, read_adapters
+from roofline.compression.host_memory import kept_in_host
 from roofline.compression.recipes import Recipe, recipe_of
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.engines.engine import Engine
@@ -96,7 +97,9 @@ class Request:
         """So many of the devices, with what the runtime leaves of the memory. Raises WorkloadError without links."""
         network = self.fleet.network(self.device, devices, self.constants)
         how = Launching.of(self.engine, self.device, self.constants.provenance)
-        return how.machine(self.device, self.constants, network, self.room_bytes)
+        link = self.device.links.get("host")
+        rate = link.bandwidth_per_direction if link else None
+        return how.machine(self.device, self.constants, network, self.room_bytes, rate)
 
 
 @takes(RequestOptions)
@@ -115,6 +118,7 @@ def read_request(
     recipe = recipe_under(engine, device, options, network)
     compression, adapters = read_compression(options), read_adapters(options)
     program, storage = _stored(network, conventions, compression, adapters, recipe, device, engine)
+    program = kept_in_host(program, options["offload"], device, recipe.precision)
     check_routed(program, options["routing"], network.name)
     phases, workload = _work(network, program, engine, options)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)
@@ -151,6 +155,7 @@ def stored_as(request: Request, word: str) -> Request:
     asked: Dtypes = {**part(Dtypes, r.asked), "dtype": word, "weight_dtype": None, "activation_dtype": None}
     recipe = recipe_under(r.engine, r.device, asked, r.model)
     program, storage = _stored(r.model, r.conventions, r.compression, r.adapters, recipe, r.device, r.engine)
+    program = kept_in_host(program, r.asked["offload"], r.device, recipe.precision)
     return replace(r, program=program, recipe=recipe, storage=storage)
 
 

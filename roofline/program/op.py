@@ -55,7 +55,7 @@ class Tensor:
     weight is ``widened`` into what is computed in where no kernel reads it as it is stored. ``share`` is the part
     of its elements that is stored, where the others are zeros that are left out. ``gradient_of`` names the tensor
     whose gradient it is. A ``borrowed`` cache is one that another layer writes and keeps. ``weighs``: bytes for
-    each that its dtype states, where a file has others.
+    each that its dtype states, where a file has others. ``hosted``: the part that lies in the host's memory.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Tensor:
     gradient_of: str = ""
     borrowed: bool = False
     weighs: Fraction | None = None
+    hosted: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
         letters = (self.axes + " " + self.stored).split()
@@ -96,8 +97,13 @@ class Tensor:
         return self._kept(product(size_of(letter, sizes) for letter in _split(self.stored or self.axes)))
 
     def _kept(self, elements: Number) -> Number:
-        """Those of ``elements`` that are stored; an array times a Fraction would be an array of objects."""
-        return elements if self.share == 1 else elements * self.share.numerator / self.share.denominator
+        """Those of ``elements`` that are stored."""
+        return elements if self.share == 1 else part_of(elements, self.share)
+
+
+def part_of(number: Number, share: Fraction) -> Number:
+    """A share of it; an array times a Fraction would be an array of objects."""
+    return number * share.numerator / share.denominator
 
 
 @cache
@@ -196,6 +202,14 @@ class Op:
             message, moved = self.message_bytes(sizes, width), self.transfer.moved
             return message * (as_float(moved) if isinstance(message, np.ndarray) else moved)
         return added(tensor.elements(bound) * width(tensor) for tensor in self.reads + self.writes)
+
+    def hosted_bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
+        """Those of the traffic that come from the host's memory."""
+        kept = [tensor for tensor in self.reads if tensor.hosted]
+        if not kept:
+            return 0
+        bound = rebind(sizes, self.local)
+        return added(part_of(tensor.elements(bound) * width(tensor), tensor.hosted) for tensor in kept)
 
     def message_bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
         """Bytes of a collective's message: the whole of what a device has before a scatter or after a gather."""

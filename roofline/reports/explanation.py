@@ -142,6 +142,7 @@ def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
         subject, prediction.recipe, prediction.hardware, None, prediction.engine, frozenset(("all",)), {}
     )  # fmt: skip
     names: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "bound", "time")
+    names = names[:3] if prediction.hosted_bytes else names  # formulas know nothing of what is copied
     yield f"{phase} in symbols, one step, {lengths_in_words(subject, phase)}"
     for name in names:
         yield f"  {name} = {readable(build(setting, name, phase).expression)}"
@@ -165,20 +166,28 @@ def operator_lines(op: Op, cost: Cost, timing: Timing, on: Grounds, name: str = 
             yield f"  {label} = {' + '.join(terms)} = {count(single(number))}"
     moved = " + ".join(_traffic(tensor, on.precision) for tensor in (*op.reads, *op.writes))
     yield f"  bytes = {moved} = {quantity(single(cost.bytes), 'bytes')}"
-    yield f"  at best = max(FLOPs / peak, bytes / bandwidth) = {quantity(single(timing.bound_s), 'time_s')}"
+    least, copy = "FLOPs / peak, bytes / bandwidth", ""
+    if copied := single(cost.hosted_bytes):
+        rate = on.machine.host_link or 0.0
+        yield (
+            f"  copied = {quantity(copied, 'bytes')} of its weights from the host's memory / "
+            f"{quantity(rate, 'bytes_per_s')} = {quantity(copied / rate, 'time_s')}"
+        )
+        least, copy = f"{least}, copied", "; + copied"
+    yield f"  at best = max({least}) = {quantity(single(timing.bound_s), 'time_s')}"
     rates = f"bytes / ({constants.memory:g} x {quantity(device.bandwidth, 'bytes_per_s')})"
     if op.work and any(work.unit == "matrix" for work in op.work):
         peak = quantity(device.contraction_unit(cost.dtype)[1], "flops_per_s")
         rates = f"compute: FLOPs / ({constants.compute:g} x {peak}) + vector and special work; memory: {rates}"
     if kernels := _kernels(op, cost, on.machine):
         yield (
-            f"  time = the kernels that eager torch runs, one after another: {kernels}; "
+            f"  time = the kernels that eager torch runs, one after another: {kernels}{copy}; "
             f"= {quantity(single(timing.time_s), 'time_s')}, band {band(timing)}"
         )
         return
     latency, added = quantity(constants.latency_s, "time_s"), what_kernels_add(constants.corrections)
     yield (
-        f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{added}; "
+        f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{added}{copy}; "
         f"= {quantity(single(timing.time_s), 'time_s')}, band {band(timing)}"
     )
 

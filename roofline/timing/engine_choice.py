@@ -202,7 +202,8 @@ class Launching:
         constants: ConstantSource,
         network: Network | None = None,
         room_bytes: float | None = None,
+        host_link: float | None = None,
     ) -> Machine:
         """A machine whose steps are launched so; what it takes is as for :class:`Machine`."""
-        launched = self.single, self.slower, self.host, self.joins
+        launched = self.single, self.slower, self.host, self.joins, host_link
         return Machine(rates, constants, self.execution, network, room_bytes, *launched)

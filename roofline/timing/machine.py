@@ -29,7 +29,7 @@ from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
 from roofline.timing.operator import bound_s, time_operator
 from roofline.timing.rates import Rates
-from roofline.timing.timing import Timing, between_steps, beyond, total
+from roofline.timing.timing import Timing, behind_copy, between_steps, beyond, total
 
 
 class ConstantSource(Protocol):
@@ -50,7 +50,7 @@ class Machine:
     single kernels of eager torch. ``slower`` widens the band on the slow side, where kernels are young. ``room_bytes``
     is the memory that is left to a model on each device, None where it is not known. [B] ``host``: the host's time
     between steps, times this; 0 where only the data sheet counts. ``joins``: whether norms that ask for it run in the
-    kernel of an all-reduce.
+    kernel of an all-reduce. ``host_link``: the rate at which the host's memory is read, None without a link. [B/s]
     """
 
     rates: Rates
@@ -62,6 +62,7 @@ class Machine:
     slower: float = 1.0
     host: Number = 1.0
     joins: bool = False
+    host_link: float | None = None
 
     def fits(self, total_bytes: float) -> bool | None:
         """Whether so many bytes fit on a device; None where its memory is not known."""
@@ -77,7 +78,10 @@ class Machine:
         found = self._run(cost.padded or cost, name)
         if cost.padded is not None:
             found = replace(found, bound_s=minimum(found.bound_s, self._bound_s(cost, name)))
-        return found if self.slower == 1 else replace(found, high_s=found.high_s * self.slower)
+        found = found if self.slower == 1 else replace(found, high_s=found.high_s * self.slower)
+        if self.host_link is None or (isinstance(cost.hosted_bytes, int) and cost.hosted_bytes == 0):
+            return found
+        return behind_copy(found, cost.hosted_bytes / self.host_link)
 
     def _bound_s(self, cost: Cost, name: str) -> Number:
         """The bound of one execution, of a kernel whatever time it takes. [s]"""

@@ -159,6 +159,18 @@ def between_steps(seconds: Number) -> Timing:
     return Timing(seconds, 0 * seconds, low * seconds, high * seconds, latency_s=seconds)
 
 
+def behind_copy(timing: Timing, copied_s: Number) -> Timing:
+    """An execution behind the copy of what it reads from the host's memory, and beside it at best. [s]
+
+    >>> slow = behind_copy(Timing(2.0, 1.0, 1.5, 3.0, memory_s=2.0), 10.0)
+    >>> slow.bound_s, slow.low_s, slow.time_s, slow.high_s, slow.link_s
+    (10.0, 10.0, 12.0, 13.0, 10.0)
+    """
+    bound, low = maximum(timing.bound_s, copied_s), maximum(timing.low_s, copied_s)
+    time, high, link = timing.time_s + copied_s, timing.high_s + copied_s, timing.link_s + copied_s
+    return replace(timing, time_s=time, bound_s=bound, low_s=low, high_s=high, link_s=link)
+
+
 def beyond(host: Timing, ran: Number) -> Timing:
     """What a device waits for a host that prepares the next step while it runs this one, for ``ran``. [s]
 

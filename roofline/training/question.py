@@ -168,7 +168,7 @@ def _request(
     """The model's forward pass over whole sequences on these devices."""
     edits = {path: value for path, value in (asked["set"] or {}).items() if not path.startswith("model.")}
     usual = "transformers" if device.kind == "cpu" else "torch-compile"
-    options: dict[str, Any] = {**part(RequestOptions, asked), "lora": None, "weight_dtype": None}
+    options: dict[str, Any] = {**part(RequestOptions, asked), "lora": None, "weight_dtype": None, "offload": None}
     options |= {"batch": what["batch"], "prompt": what["longest"], "generate": 1, "dtype": what["dtype"]}
     options |= {"phase": str(network.program().phases[0]), "lm_head": "all", "set": edits or None}
     options |= {"engine": asked["engine"] or usual}

@@ -41,7 +41,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware 4xh100 --tp 2 --pp 2 --batch 4 --sensitivity --launch vllm --verify",
         "llama-3.1-8b --hardware 8xh100 --batch 8",
         "llama-3.1-70b --hardware h100 --dtype w4a16+kv8 --set hardware.memory.hbm.bandwidth=6TB/s",
-        "mixtral-8x7b --hardware h100",
+        "mixtral-8x7b --hardware h100 --offload weights=experts",
         "mixtral-8x7b --hardware 3xh100 --ep 3 --batch 3",
         "t5-base --hardware t4 --prune ffn=0.5",
         "bert-base --hardware xeon",

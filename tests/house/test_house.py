@@ -266,8 +266,8 @@ SERVING = (
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --audio --phase "
     "--dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count "
-    "--lm-head --engine --kernels --constants --reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims "
-    "--strict --from --launch --verify --json --output -o --wide --quiet --no-color --explain --sensitivity "
+    "--lm-head --engine --kernels --constants --reserve --offload --set --tp --pp --dp --ep --cp --dcp --sp --input "
+    "--dims --strict --from --launch --verify --json --output -o --wide --quiet --no-color --explain --sensitivity "
     "--operators --plot --check --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
