@@ -16,13 +16,13 @@ def models_list(text: str | None, flags: ModelListFlags) -> None:
     """All presets, or those that match: family, parameters, shape."""
     from roofline.models.model import load_model
     from roofline.models.selection import select
-    from roofline.models.sources import aliases_with, plugin_models, preset_names, trace_names
+    from roofline.models.sources import aliases_with, generator_names, plugin_models, preset_names, trace_names
     from roofline.reports import models as report_models
     from roofline.reports import prediction as report
 
     key, every = (
         report_models.SORTS[flags["sort"]],
-        [load_model(name) for name in (*preset_names(), *plugin_models(), *trace_names())],
+        [load_model(name) for name in (*preset_names(), *plugin_models(), *trace_names(), *generator_names())],
     )
     every += [load_model(name) for name in aliases_with(text)] if text is not None else []
     models = select(

@@ -60,10 +60,10 @@ def recorded_models(models: str, asked: Tracing, folder: Path) -> str:
 
 
 def _recorded(text: str, dims: Mapping[str, Any]) -> Model:
-    """A recorded trace with other numbers of its letters. Raises UsageError for a network that was not traced."""
-    from roofline.models.model import load_model
+    """A recorded trace, or a generator, with other numbers of its letters. Raises UsageError for any other network."""
+    from roofline.models.model import GENERATES, load_model
 
     model = load_model(text)
-    if model.model_type != "traced":
+    if model.model_type not in ("traced", GENERATES):
         refuse(f"--dims goes with a MODEL that is code or a recorded trace; {model.name} is neither")
     return load_model(text, overrides=dims)

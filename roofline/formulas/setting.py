@@ -21,7 +21,7 @@ from roofline.formulas.expressions import Quantity, as_sympy
 from roofline.formulas.machine import SymbolicMachine, machine_for
 from roofline.formulas.subject import Subject, find_subject
 from roofline.formulas.substitution import known_names, read_substitution_mapping, read_substitutions
-from roofline.formulas.symbols import LETTERS
+from roofline.formulas.symbols import LETTERS, whole_symbol
 from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
@@ -82,7 +82,8 @@ class Setting:
         Before a decoder, T and S are M: what the encoder reads.
         """
         fixed = {letter: as_sympy(size) for letter, size in self.subject.fixed.items() if not self.keeps(letter)}
-        sizes = LETTERS | fixed
+        kept = {letter: whole_symbol(letter) for letter in self.subject.fixed if letter not in fixed}
+        sizes = LETTERS | kept | fixed
         if phase is not None and phase.encodes and self.subject.decodes_after_encoding:
             sizes["T"] = sizes["S"] = sizes["M"]
         elif phase is not None:
@@ -137,7 +138,8 @@ def setting_of(
         recipe = recipe_on(device, asked, checkpoint)
         device = computing_device(device, recipe)
     kept = frozenset(keep.replace(",", " ").split() if isinstance(keep, str) else keep)
-    known = (*known_names(), "all")
+    own = [letter for letter in subject.fixed if letter not in LETTERS]
+    known = (*known_names(), *own, "all")
     if strange := sorted(kept - set(known)):
         msg = f"keep {shown(strange[0])}: no such letter or word; {near_matches(strange[0], known)}"
         raise UsageError(msg)

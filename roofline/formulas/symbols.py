@@ -45,6 +45,11 @@ def symbol(name: str) -> Any:
     return LETTERS.get(name) or _COUNTED.get(name) or sympy.Symbol(name, positive=True)
 
 
+def whole_symbol(letter: str) -> Any:
+    """The symbol of a letter, a positive whole number: one of the legend's, or one of a traced module's own."""
+    return LETTERS.get(letter) or sympy.Symbol(letter, positive=True, integer=True)
+
+
 def meaning(name: str) -> str:
     """What a letter or a word stands for; a word of one dtype or kind, ``peak_fp8``, is explained by its stem."""
     known = LEGEND | SHARES | REQUEST | {word: text for word, (text, _) in RATES.items()}

@@ -29,7 +29,7 @@ from roofline.models.shapes.decoder_config import DecoderConfig
 from roofline.models.shapes.sound_tower import SoundTowerConfig
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, perceives, sight_of
-from roofline.models.sources import FACTS, Fact, Source, find_source, gguf_source, preset_source
+from roofline.models.sources import FACTS, GENERATOR, Fact, Source, find_source, gguf_source, preset_source
 from roofline.models.wrappers import left_out, opened, text_model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 """What a field that is not modelled may say without a warning: it asks for nothing."""
+
+
+GENERATES = "generator"
+"""The model_type of what makes images or videos: several networks, of which one runs at each denoising step."""
 
 
 @frozen
@@ -144,7 +148,7 @@ class Model:
         """
         from roofline.models.traced.written import write_trace  # noqa: PLC0415  (few are traced)
 
-        if not isinstance(self.config, Outline):
+        if not isinstance(self.config, Outline) or self.config.trace is None:
             msg = f"{self.name}: was read from a configuration, not traced; give that"
             raise UsageError(msg)
         write_trace(self.config.trace, Path(path))
@@ -215,6 +219,8 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     where = source.where
     if MARK in source.fields:
         return _traced(source, overrides or {})
+    if GENERATOR in source.fields:
+        return _generator(source, overrides or {})
     inner, aside = opened(source.fields)
     source = replace(source, fields=inner)
     whole, apart = text_model(inner)
@@ -266,6 +272,14 @@ def _traced(source: Source, dims: Mapping[str, Any]) -> Model:
 
     trace = read_trace(source.fields, source.where).at(dims, source.where)
     return traced_model(trace if source.folder else replace(trace, name=source.name))
+
+
+def _generator(source: Source, fields: Mapping[str, Any]) -> Model:
+    """The model of a generator, with other values of its fields."""
+    from roofline.models.generators.statement import generator_outline  # noqa: PLC0415  (few models are generators)
+
+    outline, warnings = generator_outline(source.fields[GENERATOR], fields)
+    return Model(source.name, GENERATES, outline, source.said, dict(outline.facts), warnings)
 
 
 def traced_model(trace: Trace) -> Model:

@@ -30,25 +30,25 @@ class Outline:
 
     ``facts`` is what JSON says of it. ``letters``: what the letters of its inputs mean, other than the legend's.
     ``training`` has both passes, as eager autograd runs them, or, with True, as a graph compiler does; and the names
-    of what the backward pass reads of the forward pass.
+    of what the backward pass reads of the forward pass. ``losses``: what its counts leave out: with any of them they
+    are lower bounds. ``fields``: those that can be edited. ``trace`` and
+    ``training``: None of several networks, the ``components`` of a generator.
     """
 
     lengths: Lengths
     facts: tuple[tuple[str, Any], ...]
-    trace: Trace = field(repr=False)
+    trace: Trace | None = field(repr=False)
     statement: Callable[[Conventions], Program] = field(repr=False)
-    training: Callable[[Conventions, bool], tuple[Program, frozenset[str]]] = field(repr=False)
+    training: Callable[[Conventions, bool], tuple[Program, frozenset[str]]] | None = field(repr=False)
     letters: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def losses(self) -> tuple[str, ...]:
-        """What its counts leave out: with any of them they are lower bounds."""
-        return self.trace.losses
+    losses: tuple[str, ...] = ()
+    fields: frozenset[str] = frozenset()
+    components: tuple[str, ...] = ()
 
     @property
     def model_fields_set(self) -> frozenset[str]:
-        """The fields that can be edited: the letters that have numbers of their own."""
-        return frozenset(self.trace.dims)
+        """The fields that can be edited: of a trace, the letters that have numbers of their own."""
+        return self.fields
 
     def model_dump(self, mode: str = "python") -> dict[str, Any]:
         """What JSON says of it."""
@@ -77,7 +77,10 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     facts: dict[str, Any] = {"inputs": inputs, "dims": dict(trace.dims)}
     if trace.digest:
         facts["digest"] = trace.digest
-    outline = Outline(lengths, tuple(facts.items()), trace, made.program, training, _meanings(trace.inputs))
+    outline = Outline(
+        lengths, tuple(facts.items()), trace, made.program, training, _meanings(trace.inputs), trace.losses,
+        frozenset(trace.dims),
+    )  # fmt: skip
     return outline, tuple(f"{trace.name}: {each}" for each in _warnings(trace))
 
 

@@ -31,7 +31,7 @@ def kind_of(model: Model) -> ModelKind:
     """
     config = model.config
     if isinstance(config, Outline):
-        return "traced"
+        return "generator" if config.components else "traced"
     if isinstance(config, DecoderConfig):
         if config.vision is not None or config.sound is not None:
             return "vlm" if config.sound is None else "audio" if config.vision is None else "omni"

@@ -26,6 +26,9 @@ TRACES = Path(__file__).parent / "traces"
 MAX_JSON_BYTES = 16_000_000
 """Some published files list every layer of every expert: the largest met has 3.1 MB."""
 
+GENERATOR = "roofline_generator"
+"""The field by which a generator is known."""
+
 TRANSFORMERS = "transformers:"
 """What the configuration of a module of transformers begins with that is to be traced."""
 
@@ -119,6 +122,20 @@ def trace_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in TRACES.glob("*.json")))
 
 
+def generator_names() -> tuple[str, ...]:
+    """The names of the shipped generators of images and videos."""
+    from roofline.models.generators.generator import GENERATORS  # noqa: PLC0415  (start-up: few models are generators)
+
+    return tuple(sorted(GENERATORS))
+
+
+def _generator_source(name: str) -> Source:
+    """A generator, by its own name."""
+    from roofline.models.generators.generator import GENERATORS  # noqa: PLC0415
+
+    return Source(name, GENERATORS[name].source, {GENERATOR: name}, name)
+
+
 @functools.cache
 def _shipped_presets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
@@ -142,10 +159,12 @@ def preset_source(name: str) -> Source:
             preset = {**preset, "facts": {}, "name": folded, "source": told}
     elif folded in trace_names():
         return Source(folded, folded, read_json(TRACES / f"{folded}.json", "a recorded trace"), folded)
+    elif folded in generator_names():
+        return _generator_source(folded)
     elif folded in (own := plugin_models()):
         return _from_file(own[folded])
     else:
-        names = [*preset_names(), *own, *_by_name(), *trace_names()]
+        names = [*preset_names(), *own, *_by_name(), *trace_names(), *generator_names()]
         msg = f"unknown model {shown(name)}; {near_matches(folded, names)} (roofline models list)"
         raise ConfigError(msg)
     facts = {name: Fact(*told) for name, told in preset.get("facts", {}).items()}

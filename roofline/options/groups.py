@@ -71,18 +71,22 @@ class Shown(TypedDict, total=False):
     ]
     image_size: Annotated[
         str | None,
-        Option("Width and height of an image, or of a frame.", usual="1024x768", metavar="WxH"),
+        Option("Width and height of an image, or of a frame, read or made.", usual="1024x768", metavar="WxH"),
     ]
     video: Annotated[
         float | str | None,
-        Option("A video of each request, in place of images: its length, 30s.", usual="none", metavar="TIME"),
+        Option("A video of each request, in place of images, or made: its length, 30s.", usual="none", metavar="TIME"),
     ]
-    fps: Annotated[float | None, Option("Frames of the video that are read, per second.", usual="2", metavar="RATE")]
+    fps: Annotated[float | None, Option("Frames of the video per second.", usual="2 read, 16 made", metavar="RATE")]
     audio: Annotated[
         float | str | None,
         Option(
             "Sound of each request, whose tokens come to the prompt: its length, 30s.", usual="none", metavar="TIME"
         ),
+    ]
+    denoise_steps: Annotated[
+        int | None,
+        Option("Denoising steps of a generator of images or videos.", usual="as its pipeline", metavar="N"),
     ]
 
 

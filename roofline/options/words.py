@@ -22,6 +22,16 @@ Picture: TypeAlias = Literal[
 PICTURES: tuple[str, ...] = get_args(Picture)
 PictureSize: TypeAlias = Literal["slide", "column"]
 ModelKind: TypeAlias = Literal[
-    "decoder", "hybrid", "state-space", "encoder", "encoder-decoder", "vision", "vlm", "audio", "omni", "traced"
+    "decoder",
+    "hybrid",
+    "state-space",
+    "encoder",
+    "encoder-decoder",
+    "vision",
+    "vlm",
+    "audio",
+    "omni",
+    "traced",
+    "generator",
 ]
 ModelOrder: TypeAlias = Literal["name", "family", "parameters", "layers", "hidden", "positions"]

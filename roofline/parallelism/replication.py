@@ -34,7 +34,7 @@ def replicated_weights(program: Program, layout: Layout) -> Iterator[Replicated]
     first and the last stage of a pipeline both hold a tied table.
     """
     for group, op, tensor in program.weights():
-        mesh = Mesh(layout, group.phases[0])
+        mesh = Mesh(layout, (group.phases or program.phases)[0])  # what no phase runs rests on each device all the same
         letters = (tensor.stored or tensor.axes).split()
         copies = _copies(mesh, group, op, letters, program.sizes) * layout.dp
         if tensor.tied and _uses(program, tensor.name) > 1 and layout.pp > 1:

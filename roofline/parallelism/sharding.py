@@ -349,7 +349,8 @@ def shard(program: Program, layout: Layout) -> Program:
     Sizes B, T and S stay those of the whole, but for B, which is that of a replica.
     """
     groups = [group for phase in program.phases for group in shard_phase(program, layout, phase).groups]
-    return replace(program, groups=tuple(groups))
+    resting = (group for group in program.groups if not group.phases)
+    return replace(program, groups=(*groups, *resting))
 
 
 def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | None = None) -> Program:

@@ -93,6 +93,15 @@ class PhaseAnswer(FiguresAnswer):
     operators: Annotated[list[OperatorAnswer], Says("operators in the order in which they run")]
 
 
+class ComponentAnswer(TypedDict):
+    """A network of a generator."""
+
+    name: Annotated[str, Says("what its pipeline calls it")]
+    passes: Annotated[int, Says("forward passes: denoising steps of a transformer, mostly")]
+    time_s: Annotated[float, Says("time of all passes", "s")]
+    weights_bytes: Annotated[int, Says("its weights on a device, resident from the first pass to the last", "B")]
+
+
 class MemoryAnswer(TypedDict):
     """What is resident on a device of the fullest stage while the workload is at its longest, and what would fit."""
 
@@ -287,6 +296,8 @@ class PredictAnswer(Answer):
     memory: Annotated[MemoryAnswer, Says("memory of one device")]
     cache_at_start: NotRequired[Annotated[CacheAtStartAnswer, Says("the engine's cache, where it is known")]]
     phases: Annotated[dict[Phase, PhaseAnswer], Says("each phase that runs, one step of it")]
+    components: NotRequired[Annotated[list[ComponentAnswer], Says(
+        "of a generator of images or videos: its networks, in the order in which they run")]]  # fmt: skip
     request_s: Annotated[float, Says("time of a whole request: encode + prefill + all decode steps", "s")]
     ttft_s: NotRequired[Annotated[float, Says("time to first token", "s")]]
     tpot_s: NotRequired[Annotated[float, Says("time per output token: the mean over the decode steps", "s")]]

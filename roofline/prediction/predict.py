@@ -24,6 +24,7 @@ from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import Replicated, replicated_weights
 from roofline.prediction.before_after import Change, changes, uncompressed
 from roofline.prediction.cache_at_start import CacheAtStart, cache_at_start
+from roofline.prediction.components import Component, components_of
 from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.overflow import Overflow, find_overflow, fit_request
@@ -170,6 +171,11 @@ class Prediction:
         return tuple(sorted(found, key=lambda each: -each.surplus))
 
     @property
+    def components(self) -> tuple[Component, ...]:
+        """The networks of a generator of images or videos, in the order in which they run; none of any other."""
+        return tuple(components_of(self.model, self.steps, self.phases.values()))
+
+    @property
     def redundant_experts(self) -> int:
         """The experts that a device holds a further copy of, over all devices of ep: so that each holds as many."""
         return int(self.layout.redundant_experts(self.request.program.sizes.get("E", 0)))
@@ -268,6 +274,7 @@ class Prediction:
             **({"hosted_weights_bytes": self.hosted_bytes} if self.hosted_bytes else {}),
             **({"cache_at_start": made.to_dict()} if (made := self.cache_at_start) else {}),
             "phases": {name: phase.to_dict() for name, phase in self.phases.items()},
+            **({"components": [each.to_dict() for each in made_of]} if (made_of := self.components) else {}),
             "request_s": self.request_s,
             **{k: v for k, v in (("ttft_s", self.ttft_s), ("tpot_s", self.tpot_s)) if v is not None},
             "tokens_per_s": self.tokens_per_s,

@@ -29,7 +29,7 @@ from roofline.options.groups import Dtypes
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, ServingOptions
 from roofline.prediction.fleet import Fleet, fleet_of
-from roofline.prediction.shown import shown_by
+from roofline.prediction.shown import made_by, shown_by
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
 from roofline.program.phases import Phase
@@ -112,6 +112,7 @@ def read_request(
     """
     fleet = fleet_of(hardware)
     network, device = _edited(model, fleet.device, options["set"] or {})
+    network = made_by(network, options)
     engine = engine_for(network, device, options)
     fleet = replace(fleet, use=LinkUse.of(engine, device))
     conventions = Conventions.under(engine, device.words, options)

@@ -1,11 +1,12 @@
-"""What a request shows a network that sees or plays to one that hears, as its processor makes sequences of them."""
+"""What a request shows a network that sees, plays to one that hears, or asks of one that makes images or videos."""
 
 from __future__ import annotations
 
 import re
 
 from roofline.errors import UsageError, WorkloadError, shown
-from roofline.models.model import Model
+from roofline.models.generators.generator import GENERATORS
+from roofline.models.model import GENERATES, Model, load_model
 from roofline.options.verbs import RequestOptions, ServingOptions
 from roofline.program.traffic.lengths import Pictures, Shown, Sounds
 from roofline.units import parse_quantity
@@ -21,7 +22,41 @@ def shown_by(model: Model, asked: RequestOptions | ServingOptions) -> Shown:
 
     Raises UsageError for flags that do not go together, WorkloadError where the network sees or hears nothing.
     """
+    if model.model_type == GENERATES:
+        return Shown()
+    if asked.get("denoise_steps") is not None:
+        whole = [each.name for each in GENERATORS.values() if model.name in {part.trace for part in each.components}]
+        instead = f"it is one step of {whole[0]}: name that" if whole else "leave denoise_steps out"
+        msg = f"{model.name} makes no images in steps; {instead}"
+        raise WorkloadError(msg)
     return Shown(_seen_by(model, asked), _heard_by(model, asked))
+
+
+def made_by(model: Model, asked: RequestOptions | ServingOptions) -> Model:
+    """A generator with the sizes and steps that options ask for; any other network as it is.
+
+    Raises UsageError for flags that do not go with it, ConfigError for sizes that it does not make.
+    """
+    if model.model_type != GENERATES:
+        return model
+    for name in ("images", "audio"):
+        if asked.get(name) is not None:
+            msg = f"{name}: {model.name} is shown nothing; batch says how many {model.lengths.unit} there are"
+            raise UsageError(msg)
+    made, fields = GENERATORS[model.name], dict[str, object]()
+    if asked.get("image_size") is not None:
+        fields["width"], fields["height"] = _sides(asked.get("image_size"))
+    if asked.get("denoise_steps") is not None:
+        fields["denoise_steps"] = asked.get("denoise_steps")
+    video, fps = asked.get("video"), asked.get("fps")
+    if (video is not None or fps is not None) and not made.fps:
+        msg = f"{'fps' if video is None else 'video'}: {model.name} makes images; leave it out"
+        raise UsageError(msg)
+    if video is not None or fps is not None:
+        rate, usual = _rate(made.fps if fps is None else fps), made.frames / made.fps
+        frames = (usual if video is None else _seconds(video, "video")) * rate
+        fields["frames"] = made.frame_multiple * max(0, round(frames / made.frame_multiple)) + 1
+    return load_model(model.name, overrides={**model.fields, **fields}) if fields else model
 
 
 def _heard_by(model: Model, asked: RequestOptions | ServingOptions) -> Sounds | None:
@@ -88,12 +123,17 @@ def _sides(text: object) -> tuple[int, int]:
 def _frames(video: object, fps: object) -> int:
     """The frames of a video that are read."""
     seconds = _seconds(video, "video")
-    rate = _USUAL_FPS if fps is None else fps
-    if not _is_number(rate) or not 0 < float(rate) <= 1000:  # type: ignore[arg-type]
-        msg = f"fps {shown(rate)}: expected a number above 0, to 1000"
-        raise UsageError(msg)
+    rate = _rate(_USUAL_FPS if fps is None else fps)
     least, most = _FRAMES
-    return int(min(max(seconds * float(rate), least), most))  # type: ignore[arg-type]
+    return int(min(max(seconds * rate, least), most))
+
+
+def _rate(fps: object) -> float:
+    """Frames a second."""
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 < fps <= 1000:
+        msg = f"fps {shown(fps)}: expected a number above 0, to 1000"
+        raise UsageError(msg)
+    return float(fps)
 
 
 def _seconds(length: object, name: str) -> float:

@@ -54,8 +54,9 @@ class Tensor:
     empty where the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. A
     weight is ``widened`` into what is computed in where no kernel reads it as it is stored. ``share`` is the part
     of its elements that is stored, where the others are zeros that are left out. ``gradient_of`` names the tensor
-    whose gradient it is. A ``borrowed`` cache is one that another layer writes and keeps. ``weighs``: bytes for
-    each that its dtype states, where a file has others. ``hosted``: the part that lies in the host's memory.
+    whose gradient it is. A ``borrowed`` cache is one that another layer writes and keeps, a borrowed weight one that
+    another group keeps. ``weighs``: bytes for each that its dtype states, where a file has others. ``hosted``: the
+    part that lies in the host's memory.
     """
 
     name: str

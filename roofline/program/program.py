@@ -9,7 +9,7 @@ from fractions import Fraction
 from roofline.classes import frozen
 from roofline.errors import ShapeError
 from roofline.number import Number
-from roofline.program.axes import Binding, Sizes, rebind, size_of
+from roofline.program.axes import Binding, Sizes, rebind, resolve, size_of
 from roofline.program.op import CARRIED, Op, Role, Tensor
 from roofline.program.phases import PHASES, Phase
 
@@ -23,7 +23,8 @@ class Group:
 
     ``shared`` weights are one set for all repeats; a ``stacked`` group is layers, which a pipeline spreads over its
     stages and pruning thins out; ``numbers`` are those of its layers in the network, 0 the first, where they are known;
-    ``local`` rebinds axes for the whole group.
+    ``local`` rebinds axes for the whole group. ``again``: how often all of that runs in one step with the same
+    weights, as each denoising step of a generator does.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Group:
     stacked: bool = False
     local: Mapping[str, Binding] = field(default_factory=dict)
     numbers: tuple[int, ...] = ()
+    again: Binding = 1
 
     @property
     def in_tower(self) -> bool:
@@ -42,6 +44,11 @@ class Group:
 
     def times(self, sizes: Sizes) -> Number:
         """How often the group runs in one step."""
+        layers = self.layers(sizes)
+        return layers if self.again == 1 else layers * resolve(self.again, sizes)
+
+    def layers(self, sizes: Sizes) -> Number:
+        """How many repeats it has, each with weights of its own where they are not ``shared``."""
         return size_of(self.repeat, sizes) if isinstance(self.repeat, str) else self.repeat
 
     def sizes(self, outer: Sizes) -> Sizes:
@@ -119,7 +126,7 @@ class Program:
     def resident(self, group: Group, op: Op, tensor: Tensor, sizes: Sizes) -> Number:
         """Elements of ``tensor`` that stay resident over all repeats of its group."""
         local = rebind(group.sizes(sizes), op.local)
-        return tensor.resident(local) * (1 if group.shared or tensor.tied else group.times(sizes))
+        return tensor.resident(local) * (1 if group.shared or tensor.tied else group.layers(sizes))
 
     def held(self, size: Number) -> Number:
         """So many bytes of weights as they lie in memory; an array times a Fraction would be an array of objects."""

@@ -70,13 +70,28 @@ def verdict(prediction: Prediction) -> list[str]:
     if prediction.workload.context is None:
         bound = "at least " if model.is_lower_bound else ""
         figures.append(f"request {bound}{quantity(prediction.request_s, 'time_s')}")
-    return [*lines, f"{'  '.join(figures)}  {_rate(prediction)}"]
+    return [*lines, f"{'  '.join(figures)}  {_rate(prediction)}", *_component_lines(prediction)]
+
+
+def _component_lines(prediction: Prediction) -> list[str]:
+    """The passes of each network of a generator, and its weights; nothing of any other network."""
+    found = [
+        f"{each.name} {each.passes} x {quantity(each.pass_s, 'time_s')}"
+        + (f" ({quantity(each.weights_bytes, 'bytes')})" if each.weights_bytes else "")
+        for each in prediction.components
+    ]
+    return [f"passes (weights): {', '.join(found)}"] if found else []
+
+
+_WHOLE = 10
+"""Images a second from which their fractions are left out."""
 
 
 def _rate(prediction: Prediction) -> str:
     """Tokens a second, or whole images where those are what is read."""
     if unit := prediction.model.lengths.unit:
-        return f"{prediction.workload.batch / prediction.request_s:,.0f} {unit}/s"
+        each_s = prediction.workload.batch / prediction.request_s
+        return f"{f'{each_s:,.0f}' if each_s >= _WHOLE else format_figures(each_s)} {unit}/s"
     rate = "generated" if Phase.DECODE in prediction.phases else "input"
     return f"{prediction.tokens_per_s:,.0f} {rate} tokens/s"
 
@@ -97,7 +112,9 @@ def memory_line(memory: MemoryFit) -> str:
     if memory.capacity_bytes is None:
         return f"needs {total} ({contents}); the device's capacity is not stated"
     room = quantity(memory.capacity_bytes, "bytes")
-    most = f"largest batch {memory.max_batch:,}, longest context {memory.max_context:,}"
+    most = f"largest batch {memory.max_batch:,}"
+    if memory.max_context is not None and memory.max_context > 1:  # else it reads no tokens
+        most = f"{most}, longest context {memory.max_context:,}"
     answer = "fits" if memory.fits else "DOES NOT FIT"
     return f"{answer}: {total} of {room} ({contents}){f'; {most}' if memory.fits or memory.max_batch else ''}"
 

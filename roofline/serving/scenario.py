@@ -24,7 +24,7 @@ from roofline.options.verbs import ServingOptions
 from roofline.options.words import Attention
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, engine_for, recipe_under
-from roofline.prediction.shown import shown_by
+from roofline.prediction.shown import made_by, shown_by
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
 from roofline.program.phases import Phase
@@ -204,7 +204,7 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
     >>> running.engine.name, running.chunk, running.reserve.share, question.traffic.name
     ('vllm', None, 0.1, 'chat')
     """
-    found = edited_model(model, edits_by_room(options["set"] or {})["model"])
+    found = made_by(edited_model(model, edits_by_room(options["set"] or {})["model"]), options)
     shown = shown_by(found, options)
     traffic = read_passes(options, found) if found.reads else read_traffic(options, found.lengths.output)
     return Question(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from roofline.errors import UsageError, WorkloadError
-from roofline.models.model import Model
+from roofline.models.model import GENERATES, Model
 from roofline.models.outline import Outline
 from roofline.options.verbs import TrainOptions
 from roofline.program.conventions import Conventions
@@ -86,7 +86,11 @@ POLICIES = ("none", "full", "every")
 def check_traced(network: Model, asked: TrainOptions) -> None:
     """Raises WorkloadError or UsageError for a module traced in inference, and for options that do not go with code."""
     config = network.config
-    if not isinstance(config, Outline) or config.trace.recording.backward is None:
+    traced = config.trace if isinstance(config, Outline) else None
+    if network.model_type == GENERATES:
+        msg = f"{network.name} is a whole generator; give the code of its transformer (FILE.py:FUNCTION)"
+        raise WorkloadError(msg)
+    if traced is None or traced.recording.backward is None:
         msg = (
             f"{network.name} was traced in inference, and nothing says what its operators save; give its code "
             "(FILE.py:FUNCTION), or trace(module, inputs, training=True)"
@@ -109,7 +113,8 @@ def check_traced(network: Model, asked: TrainOptions) -> None:
 
 def traced_network(network: Model, conventions: Conventions, *, compiled: bool = False) -> Network:
     """Both passes of a module that was traced for training, as eager torch runs them, or a graph compiler."""
-    assert isinstance(network.config, Outline), "checked before"
+    assert isinstance(network.config, Outline)
+    assert network.config.training is not None
     step, read = network.config.training(conventions, compiled)
     forward = Program(tuple(group for group in step.groups if Phase.FORWARD in group.phases), step.sizes)
     return Network(forward, _trained(step), (step, read))

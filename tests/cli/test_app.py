@@ -26,7 +26,7 @@ import roofline as api
 from roofline.cli import app as cli
 from roofline.errors import UsageError
 from roofline.hardware.loading import hardware_names
-from roofline.models.sources import preset_names, trace_names
+from roofline.models.sources import generator_names, preset_names, trace_names
 from roofline.options.option import fields_of
 from roofline.options.verbs import PredictFlags
 from roofline.reports import prediction as report
@@ -317,8 +317,9 @@ def test_models_check(tmp_path: Path) -> None:
 
 def test_models_list_and_show() -> None:
     table = answer("models", "list").splitlines()
-    assert [line.split()[0] for line in table[1:]] == sorted([*preset_names(), *trace_names()])
-    assert sorted(json.loads(answer("models", "list", "--json"))) == sorted([*preset_names(), *trace_names()])
+    every = sorted([*preset_names(), *trace_names(), *generator_names()])
+    assert [line.split()[0] for line in table[1:]] == every
+    assert sorted(json.loads(answer("models", "list", "--json"))) == every
     gemmas = [row.split()[0] for row in answer("models", "list", "gemma-3-", "--sort", "parameters").splitlines()[1:]]
     assert gemmas == ["gemma-3-1b", "gemma-3-4b", "gemma-3-12b", "gemma-3-27b"]
     page = answer("models", "show", "llama-3.1-8b")

@@ -49,6 +49,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware h100 --context 500 --reserve 2GiB",
         "qwen2.5-omni-7b --hardware h100 --images 1 --image-size 640x480 --audio 10s",
         "qwen3-vl-8b --hardware h100 --video 10s --fps 1",
+        "dit-xl-2 --hardware h100 --denoise-steps 4",
     ],
     "compare": [
         "llama-3.1-8b --hardware h100,l40s,xeon,dgx-h100 --ttft 500ms --api 1/2 --speculate 4:0.7",

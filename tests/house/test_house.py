@@ -258,17 +258,17 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 
 SERVING = (
-    "--workload --prompt --generate --prefix-hits --images --image-size --video --fps --audio --ttft --tpot --latency "
-    "--dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --lora --routing --engine --kernels "
-    "--constants --speculate --draft --pools --reserve --price-kind --prices --years --chassis --pue --power-price "
-    "--hosting --utilization --api --set"
+    "--workload --prompt --generate --prefix-hits --images --image-size --video --fps --audio --denoise-steps --ttft "
+    "--tpot --latency --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --lora --routing --engine "
+    "--kernels --constants --speculate --draft --pools --reserve --price-kind --prices --years --chassis --pue "
+    "--power-price --hosting --utilization --api --set"
 )
 VERBS = {
-    "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --audio --phase "
-    "--dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count "
-    "--lm-head --engine --kernels --constants --reserve --offload --set --tp --pp --dp --ep --cp --dcp --sp --input "
-    "--dims --strict --from --launch --verify --json --output -o --wide --quiet --no-color --explain --sensitivity "
-    "--operators --plot --check --help-all",
+    "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --audio "
+    "--denoise-steps --phase --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune "
+    "--sparsity --lora --routing --count --lm-head --engine --kernels --constants --reserve --offload --set --tp "
+    "--pp --dp --ep --cp --dcp --sp --input --dims --strict --from --launch --verify --json --output -o "
+    "--wide --quiet --no-color --explain --sensitivity --operators --plot --check --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "

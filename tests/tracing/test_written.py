@@ -21,7 +21,7 @@ PUBLISHED = {
     "resnet-50": 25_557_032, "swin-tiny": 28_288_354, "swin-base": 87_768_224, "dinov2-base": 86_580_480,
     "dinov2-large": 304_368_640, "siglip-so400m": 428_225_600, "wav2vec2-base": 94_371_712,
     "wav2vec2-large": 315_438_720, "hubert-base": 94_371_712, "hubert-large": 315_438_720,
-    "dit-xl-2": 749_826_464, "sd3-medium-transformer": 2_028_328_000,
+    "dit-xl-2-transformer": 749_826_464, "sd3-medium-transformer": 2_028_328_000,
     "flux.1-dev-transformer": 11_901_408_320, "wan2.1-t2v-1.3b-transformer": 1_418_996_800,
 }  # fmt: skip
 """Parameters of the modules that transformers and diffusers build."""
@@ -63,7 +63,7 @@ def test_other_numbers_of_letters_are_those_of_another_trace() -> None:
     [
         (("resnet-50", "--dims", "image_size=32"), "traced where"),
         (("resnet-50", "--dims", "size=32"), '"size" is no letter of it; known: image_size'),
-        (("dit-xl-2", "--dims", "size=32"), "it has none but B and S"),
+        (("dit-xl-2-transformer", "--dims", "size=32"), "it has none but B and S"),
         (("gpt2", "--dims", "size=32"), "--dims goes with a MODEL that is code or a recorded trace"),
         (("resnet-50", "--input", "x=B"), "--input goes with a MODEL that is code"),
         (("resnet-50", "--dims", "image_size=0"), "expected a whole number from 1"),

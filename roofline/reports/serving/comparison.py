@@ -72,7 +72,8 @@ def _front(result: Comparison, wide: bool) -> list[str]:
     rows = [
         (p.hardware, p.dtype, p.layout, f"{p.batch}", quantity(p.tpot_s, "time_s"),
          ends(Band(p.tpot_s, p.tpot_s * p.low, p.tpot_s * p.high)), quantity(p.ttft_s, "time_s"),
-         *(() if reads else (format_figures(1 / p.tpot_s),)), format_figures(p.usd_per_million))
+         *(() if reads else (format_figures(1 / p.tpot_s),)),
+         format_figures(passes.price_of(p.usd_per_million, reads)))
         for p in (result.front if wide else thinned(result.front))
     ]  # fmt: skip
     return [
@@ -101,7 +102,8 @@ def _verdict(result: Comparison) -> list[str]:
         return [*lines, f"{nothing}; the reasons stand below"]
     ties = [str(row.curve.who) for row in result.rows if row.tie]
     what = result.question.traffic.reads or "tokens"
-    price = f", {_usd(first.cost.mix(1.0))} per million {what} at full load" if first.cost else ""
+    many = passes.priced_by(what)[1]
+    price = f", {_usd(passes.price_of(first.cost.mix(1.0), what))} per {many} {what} at full load" if first.cost else ""
     if result.batch is not None:
         lines.append(f"fastest at batch {result.batch}: {_order(result)}")
     else:

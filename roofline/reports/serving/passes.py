@@ -28,23 +28,38 @@ def rates(point: OperatingPoint) -> tuple[str, ...]:
     return format_figures(rate.value), band, format_figures(point.device_tokens_per_s)
 
 
+def priced_by(reads: str) -> tuple[int, str, str]:
+    """How many of what is read, or made, have a price that people compare: a number, in words, as a letter.
+
+    >>> priced_by("images"), priced_by("generated images")
+    ((1000000, 'million', 'M'), (1000, 'thousand', 'k'))
+    """
+    return (1000, "thousand", "k") if reads.startswith("generated") else (1_000_000, "million", "M")
+
+
+def price_of(usd_per_million: float, reads: str) -> float:
+    """The cost of so many. [USD]"""
+    return usd_per_million * priced_by(reads)[0] / 1e6
+
+
 def money(cost: ServingCost, terms: Terms) -> tuple[str, ...]:
-    """What a million costs at each utilisation; of documents, what a million of their tokens costs too."""
+    """What so many cost at each utilisation; of documents, what a million of their tokens costs too."""
     tokens = cost.reads == "documents"
     return tuple(
-        f"{format_figures(cost.each(u))}{f' / {format_figures(cost.input(u))}' if tokens else ''}"
+        f"{format_figures(price_of(cost.each(u), cost.reads))}{f' / {format_figures(cost.input(u))}' if tokens else ''}"
         for u in terms.utilizations
     )
 
 
 def money_title(reads: str) -> str:
     """What stands above those costs."""
-    return "USD per million documents / tokens read" if reads == "documents" else f"USD per million {reads}"
+    what = "documents / tokens read" if reads == "documents" else reads
+    return f"USD per {priced_by(reads)[1]} {what}"
 
 
 def front_cells(reads: str) -> tuple[str, ...]:
     """What the front of cost against the time of a pass is headed by, behind the batch."""
-    return "pass", "band", "latency", f"USD/M {reads}"
+    return "pass", "band", "latency", f"USD/{priced_by(reads)[2]} {reads}"
 
 
 def waits(point: OperatingPoint) -> str:
