@@ -324,6 +324,15 @@ class TrainingStep(TypedDict, total=False):
             everyday=True,
         ),
     ]
+    replicate: Annotated[
+        int | None,
+        Option(
+            "HSDP: groups of replicas, each with all weights: ZeRO shards within, gradients are summed up between "
+            "(data_parallel_replicate_degree).",
+            usual="the best",
+            metavar="N",
+        ),
+    ]
     recompute: Annotated[
         str | None,
         Option(

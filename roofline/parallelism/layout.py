@@ -143,6 +143,11 @@ def _widths(x: Layout) -> Degree:
     return x.tp // _fewer(x.tp, x.ep)
 
 
+def replicas(x: Layout) -> Degree:
+    """How many devices hold the same experts, among those of data parallelism."""
+    return x.dp // _fewer(x.ep // _fewer(x.tp, x.ep), x.dp)
+
+
 def _positions(x: Layout) -> Degree:
     """Over how many of those a cache is split by position: neighbours first."""
     return _shared(x.dcp, _widths(x))
@@ -164,10 +169,12 @@ MESH = (
     MeshDimension("tp_e", "tp", lambda x: _fewer(x.tp, x.ep) // (x.dcp // _positions(x))),
     MeshDimension("cp", "cp", lambda x: x.cp),
     MeshDimension("dp_e", "ep", lambda x: x.ep // _fewer(x.tp, x.ep)),
-    MeshDimension("dp_r", "dp", lambda x: x.dp // _fewer(x.ep // _fewer(x.tp, x.ep), x.dp)),
+    MeshDimension("dp_r", "dp", replicas),
+    MeshDimension("dp_g", "dp", lambda x: 1),
 )
 """Neighbours first. Experts take tp_es and tp_e of the tensor and dp_e of the data parallel devices; their widths are
-split over tp_fs and tp_f, a cache by position over tp_fs and tp_es, and dp_r are replicas."""
+split over tp_fs and tp_f, a cache by position over tp_fs and tp_es, and dp_r are replicas. Where
+what rests is split within groups of these, dp_r counts those of a group and dp_g the groups."""
 
 DIMS = tuple(dim.name for dim in MESH)
 
@@ -177,16 +184,18 @@ class Mesh:
     """The devices of one pipeline stage in a phase: which of their dimensions split an axis in an operator.
 
     ``like``: those of several layouts in arrays that have the collectives which are wanted; None: all. ``several``: the
-    dimensions that count more than one device in any of these.
+    dimensions that count more than one device in any of these. ``groups``: into how many groups replicas come apart,
+    which divides them.
     """
 
     layout: Layout
     phase: Phase
     like: Layout | None = None
+    groups: Degree = 1
     several: Dims = field(init=False)
 
     def __post_init__(self) -> None:
-        sizes = _sizes_of(Same(self._wanted))
+        sizes = _sizes_of(Same(self._wanted), Same(self.groups))
         several = frozenset(dim for dim, count in sizes.items() if np.any(np.asarray(count) > 1))
         object.__setattr__(self, "several", several)
 
@@ -200,7 +209,7 @@ class Mesh:
 
     def count(self, dims: Dims) -> Number:
         """How many devices ``dims`` span."""
-        return _span_of(Same(self.layout), _with_single(dims, self.several))
+        return _span_of(Same(self.layout), Same(self.groups), _with_single(dims, self.several))
 
     @staticmethod
     def over(dims: Dims) -> str:
@@ -221,7 +230,7 @@ class Mesh:
     def home(self, letter: str) -> Dims:
         """What splits an axis of the activations that flow from layer to layer."""
         if letter == "B":  # of a request each replica has its own; a training step has one batch for all of them
-            return self.active(frozenset(("dp_e", "dp_r")) if self.phase.trains else frozenset(("dp_e",)))
+            return self.active(frozenset(("dp_e", "dp_r", "dp_g")) if self.phase.trains else frozenset(("dp_e",)))
         if letter == "T" and not self.phase.one_token:
             return self.active(_CONTEXT | (TENSOR if np.any(np.asarray(self._wanted.sp) > 1) else _NONE))
         return _NONE
@@ -313,9 +322,12 @@ class Mesh:
 
 
 @lru_cache(maxsize=64)
-def _sizes_of(layout: Same[Layout]) -> Mapping[str, Degree]:
+def _sizes_of(layout: Same[Layout], groups: Same[Degree]) -> Mapping[str, Degree]:
     """Dimension -> how many devices it counts: one array each, so that operators that are split alike are equal."""
-    return {dim.name: dim.count(layout.it) for dim in MESH}
+    sizes = {dim.name: dim.count(layout.it) for dim in MESH}
+    if isinstance(groups.it, int) and groups.it == 1:
+        return sizes
+    return {**sizes, "dp_r": sizes["dp_r"] // groups.it, "dp_g": groups.it}
 
 
 @cache
@@ -326,9 +338,9 @@ def _with_single(dims: Dims, several: Dims) -> Dims:
 
 
 @lru_cache(maxsize=1024)
-def _span_of(layout: Same[Layout], dims: Dims) -> Number:
+def _span_of(layout: Same[Layout], groups: Same[Degree], dims: Dims) -> Number:
     """How many devices ``dims`` span, one array too."""
-    sizes = _sizes_of(layout)
+    sizes = _sizes_of(layout, groups)
     return product(sizes[dim] for dim in DIMS if dim in dims)
 
 

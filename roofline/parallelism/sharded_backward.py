@@ -3,10 +3,11 @@
 Activations are kept as they were written, sums reduced: what was gathered forward is gathered again backward. A
 weight's gradient is contracted over the batch and the tokens, so that it is a partial sum over the devices that share
 these: data parallelism's all-reduce follows, and that of sequence and context parallelism. Under ZeRO weights,
-gradients or optimizer states rest split, and what is used whole is gathered.
+gradients or optimizer states rest split, and what is used whole is gathered. Under hybrid sharding they rest split
+within groups of replicas: gradients are scattered within a group and summed up between groups.
 
 Source: Megatron-LM (arXiv 1909.08053), section 3; Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2; ZeRO,
-Rajbhandari et al. 2020 (arXiv 1910.02054), section 7.
+Rajbhandari et al. 2020 (arXiv 1910.02054), section 7; PyTorch FSDP, Zhao et al. 2023 (arXiv 2304.11277), section 3.2.2.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from roofline.errors import UsageError
+from roofline.parallelism.dimensions import Degree
 from roofline.parallelism.layout import TENSOR, Dims, Layout, Mesh, Part
 from roofline.parallelism.sharding import Flow, State, read_first, sends
 from roofline.program.axes import Binding
@@ -26,27 +28,28 @@ from roofline.program.recompute import streams_of
 from roofline.program.transfers import Transfer
 
 REPLICAS: Dims = frozenset(("dp_e", "dp_r", "cp"))
-"""Over what ZeRO spreads what rests: the devices that hold the same weights."""
+"""Over what ZeRO spreads what rests: the devices that hold the same weights, of one group of replicas."""
 
 
-def shard_training(step: Program, layout: Layout, *, zero: int = 0) -> Program:
+def shard_training(step: Program, layout: Layout, *, zero: int = 0, replicate: Degree = 1) -> Program:
     """The training step of one device of each pipeline stage: what ``training_program`` gives, with all collectives.
 
     ``zero``: 0 keeps everything on each replica, 1 splits optimizer states, 2 gradients too, 3 weights too (FSDP).
+    ``replicate``: into how many groups replicas come apart, of which each holds all (HSDP); it divides the replicas.
     Sizes are those of the whole, but for B, which is that of a replica. Raises UsageError for another ``zero``.
     """
     if zero not in (0, 1, 2, 3):
         msg = f"zero {zero!r}: expected 0, 1, 2 or 3"
         raise UsageError(msg)
     groups = [group for group in step.groups if Phase.FORWARD in group.phases]
-    forward, kept = Flow(Mesh(layout, Phase.FORWARD)), dict[str, list[State]]()
+    forward, kept = Flow(Mesh(layout, Phase.FORWARD, groups=replicate)), dict[str, list[State]]()
     unnamed = step.anonymous
     sharded = [
         _forward(forward, group, groups[place + 1 :], kept, zero, unnamed=unnamed) for place, group in enumerate(groups)
     ]
     handed = [_handed(group, groups, forward.mesh) for group in sends(groups, layout, forward)]
     walk = _Backward(
-        Flow(Mesh(layout, Phase.BACKWARD)),
+        Flow(Mesh(layout, Phase.BACKWARD, groups=replicate)),
         kept,
         {gradient(tensor).name for _, _, tensor in step.weights()},
         zero,

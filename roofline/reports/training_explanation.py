@@ -46,17 +46,17 @@ def _facts(step: TrainingStep) -> Iterator[str]:
 
 def _resting(step: TrainingStep) -> Iterator[str]:
     """Weights by what they share: how many elements a device has, over how many devices each part is split."""
-    zero, rest = step.choice.zero, step.steps.memory.resting
-    yield f"at rest on a device, ZeRO {zero}: elements x bytes, over all stages"
+    sharding, rest = step.choice.sharding, step.steps.memory.resting
+    yield f"at rest on a device, {sharding.words}: elements x bytes, over all stages"
     for place in range(3):
         alike: dict[tuple[float, bool, bool, float | None], list[LocalWeight]] = {}
-        for weight in (each for each in step.steps.memory.weights if each.place == place):
+        for weight in (each for each in sharding.of(step.steps.memory.weights) if each.place == place):
             width = None if weight.width is None else single(weight.width)
             alike.setdefault((single(weight.replicas), weight.trained, weight.matrix, width), []).append(weight)
         for (replicas, trained, matrix, _), several in alike.items():
             elements = sum(single(weight.elements) for weight in several)
             measures = (rest.weight_bytes, rest.gradient_bytes, rest.state_bytes)
-            held = [single(measure(several, zero, place)) for measure in measures]
+            held = [single(measure(several, sharding.zero, place)) for measure in measures]
             named = zip(("weights", "gradients", "states and master"), held, strict=True)
             told = ", ".join(f"{name} {quantity(size, 'bytes')}" for name, size in named)
             what = f"{'matrices' if matrix else 'tables, vectors, heads'}{'' if trained else ', frozen'}"

@@ -44,6 +44,7 @@ _SAYS = {
     "sequence": Says("tokens of a sequence, in training"),
     "microbatch": Says("sequences of a microbatch of a replica, in training"),
     "zero": Says("what replicas split: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too"),
+    "replicate": Says("groups of replicas that each hold all of it: hybrid sharding"),
     "tokens": Says("tokens of the whole training run"),
     "recompute": Says("activations that are made again"),
     "schedule": Says("schedule of the pipeline"),

@@ -16,7 +16,7 @@ NUMBERS = ("devices", "concurrency", "batch", "prompt", "generate", "context")
 """Columns of every row that are whole numbers: what was asked for, with what was left open filled in."""
 
 TRAINED_WORDS = ("recompute", "schedule", "optimizer")
-TRAINED_NUMBERS = ("sequence", "microbatch", "zero", "tokens")
+TRAINED_NUMBERS = ("sequence", "microbatch", "zero", "replicate", "tokens")
 """Columns of every row of a sweep that has training steps, which say what else was asked for or chosen."""
 
 PRICED = ("price_kind", "price")

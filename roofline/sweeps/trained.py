@@ -15,12 +15,13 @@ from roofline.sweeps.parts import Part
 from roofline.tape.tape import Tape
 from roofline.training.question import TrainingQuestion, read_at, sequences_in
 from roofline.training.recording import LETTERS, TrainingRecording
+from roofline.training.resting import Sharding
 from roofline.training.search import Choice, search
 
 
 def trained_rows(part: Part) -> PartRows:
     """Every point of a part's grid; one that is refused says why."""
-    rows = PartRows.blank(part, ("batch", "sequence", "microbatch", "zero", "tokens"))
+    rows = PartRows.blank(part, ("batch", "sequence", "microbatch", "zero", "replicate", "tokens"))
     size = len(rows.values["batch"])
     rows.told |= {name: Told.of(size) for name in TRAINED_WORDS}
     rows.told["phase"].put(slice(None), part.phase)
@@ -77,7 +78,7 @@ class _Steps:
             raise UsageError(msg)
         assert question.recompute is not None
         assert question.zero is not None
-        return Choice(layout, 0, question.recompute, question.zero)
+        return Choice(layout, 0, question.recompute, Sharding(question.zero))
 
     def _place(self, place: int, fixed: Choice | None) -> None:
         """Put a point where it belongs. Raises RooflineError for one that is refused."""
@@ -90,8 +91,8 @@ class _Steps:
             table = search(self._asked(place))
             choice = table.choice(table.best(1)[0])
             values["microbatch"][place] = choice.microbatch
-        values["zero"][place] = choice.zero
-        self.chosen.setdefault(Choice(choice.layout, 0, choice.policy, choice.zero), []).append(place)
+        values["zero"][place], values["replicate"][place] = choice.sharding.zero, choice.sharding.replicate
+        self.chosen.setdefault(Choice(choice.layout, 0, choice.policy, choice.sharding), []).append(place)
 
     def _asked(self, place: int) -> TrainingQuestion:
         """The question at a point. Raises RooflineError for lengths that the model does not have."""
@@ -105,7 +106,7 @@ class _Steps:
             try:
                 question = self._asked(left[0])
                 assert question.microbatch is not None
-                at = Choice(choice.layout, question.microbatch, choice.policy, choice.zero)
+                at = Choice(choice.layout, question.microbatch, choice.policy, choice.sharding)
                 recording = TrainingRecording.of(question, at)
                 tape = recording.tape(recording.results())
             except RooflineError as failure:

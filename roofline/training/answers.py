@@ -16,6 +16,7 @@ class ChoiceAnswer(TypedDict):
     microbatch: Annotated[int, Says("sequences of a microbatch of a replica", "sequences")]
     recompute: Annotated[str, Says("policy of what is made again")]
     zero: Annotated[int, Says("stage of ZeRO: what replicas split")]
+    replicate: Annotated[int, Says("groups of replicas that each hold all of it; 1: they split it as one", "groups")]
 
 
 class TrainingMemoryAnswer(TypedDict):

@@ -1,5 +1,6 @@
-"""Bytes of training steps in arrays: layouts with microbatches, policies and stages of ZeRO, an axis of each, in this
-order. Nothing is timed here: what only asks whether a step fits asks this.
+"""Bytes of training steps in arrays: layouts with microbatches, policies and shardings, an axis of each, in this order.
+
+Nothing is timed here: what only asks whether a step fits asks this.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from roofline.program.program import Program
 from roofline.program.recompute import NOTHING, Recompute
 from roofline.training.activations import Activations, Holding
 from roofline.training.question import TrainingQuestion
-from roofline.training.resting import LocalWeight, Resting, local_weights
+from roofline.training.resting import LocalWeight, Resting, Sharding, local_weights
 
 STAGES = (0, 1, 2)
 """The first stage, the fullest inner one, the last; of places, before the layers, in them, behind them."""
@@ -29,11 +30,11 @@ MOMENTS = ("as the backward pass of the head begins", "as gradients of the head 
            "as a layer runs backward", "as the first layer runs backward", "as the backward pass ends")  # fmt: skip
 """When memory may be fullest."""
 
-POLICY_AXIS, ZERO_AXIS = 1, 2
+POLICY_AXIS, SHARDING_AXIS = 1, 2
 """Axes."""
 
 _AXES = (..., None, None)
-"""Of layouts, policies and stages of ZeRO."""
+"""Of layouts, policies and shardings."""
 
 _NO_ACTIVATIONS = Activations((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
@@ -72,8 +73,8 @@ class MemoryByCause:
 class MemoryOfSteps:
     """The memory of training steps of layouts that have the same collectives, each with a microbatch.
 
-    ``layouts`` and ``microbatch`` have axes of policies and of ``zero`` of one place, which results fill; ``held`` are
-    the activations under each of ``policies``. With one policy and one stage of ZeRO they may be plain numbers, or ones
+    ``layouts`` and ``microbatch`` have axes of policies and of ``shardings`` of one place, which results fill; ``held``
+    are the activations under each of ``policies``. With one policy and one sharding they may be plain numbers, or ones
     that remember, and so are results.
     """
 
@@ -81,7 +82,7 @@ class MemoryOfSteps:
     layouts: Layout
     microbatch: Any
     policies: tuple[Recompute, ...]
-    zero: tuple[int, ...]
+    shardings: tuple[Sharding, ...]
     layers: int
     held: tuple[Activations, ...]
     weights: tuple[LocalWeight, ...]
@@ -135,8 +136,11 @@ class MemoryOfSteps:
         return _fullest(self._moments(stage))[1]
 
     def _at_rest(self, of: Callable[[Sequence[LocalWeight], int, int], Number], stage: int) -> Any:
-        found = [self.of_devices([of(self.weights, zero, place) for place in STAGES])[stage] for zero in self.zero]
-        return joined(found, ZERO_AXIS)
+        found = []
+        for each in self.shardings:
+            weights = each.of(self.weights)
+            found.append(self.of_devices([of(weights, each.zero, place) for place in STAGES])[stage])
+        return joined(found, SHARDING_AXIS)
 
     def _moments(self, stage: int) -> list[tuple[Any, Any, Any, Any]]:
         """Bytes of gradients, of what is saved, worked on and gathered at each of ``MOMENTS``.
@@ -147,8 +151,8 @@ class MemoryOfSteps:
         held = [self._activations(each, stage) for each in self.held]
         parts = [tuple(joined(values, POLICY_AXIS) for values in zip(*moment, strict=True))
                  for moment in zip(*held, strict=True)]  # fmt: skip
-        by_zero = [self._gathered(zero, stage) for zero in self.zero]
-        gathered = [joined(values, ZERO_AXIS) for values in zip(*by_zero, strict=True)]
+        each_way = [self._gathered(sharding, stage) for sharding in self.shardings]
+        gathered = [joined(values, SHARDING_AXIS) for values in zip(*each_way, strict=True)]
         return [(there, *part, whole) for there, part, whole in zip(gradients, parts, gathered, strict=True)]
 
     def _activations(self, held: Activations, stage: int) -> list[tuple[Any, Any]]:
@@ -170,19 +174,26 @@ class MemoryOfSteps:
         its own, and their sum. Where weights are gathered, those of a tied table are not split before all ends.
         """
         bytes_of, pp = self.resting.gradient_bytes, self.layouts.pp
-        tied = [weight for weight in self.weights if weight.tied and weight.place == 0]
-        root = [weight for weight in self.weights if tied and weight.place == 0]
 
-        def unsplit(zero: int) -> Any:
-            return (zero == 3) * where(tied[0].replicas > 1, 1.0, 0.0) * (pp == 1) if tied else 0.0
+        def tied(weights: Sequence[LocalWeight]) -> list[LocalWeight]:
+            return [weight for weight in weights if weight.tied and weight.place == 0]
+
+        def root(weights: Sequence[LocalWeight]) -> list[LocalWeight]:
+            return [weight for weight in weights if tied(weights) and weight.place == 0]
+
+        def unsplit(weights: Sequence[LocalWeight], zero: int) -> Any:
+            found = tied(weights)
+            return (zero == 3) * where(found[0].replicas > 1, 1.0, 0.0) * (pp == 1) if found else 0.0
 
         all_of, tables, heads, late = (
             self._at_rest(of, stage)
             for of in (
                 bytes_of,
-                lambda weights, zero, place: bytes_of(tied, zero, place) * (pp == 1) * (1 - unsplit(zero)),
+                lambda weights, zero, place: (
+                    bytes_of(tied(weights), zero, place) * (pp == 1) * (1 - unsplit(weights, zero))
+                ),
                 lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 2),
-                lambda weights, zero, place: bytes_of(root, zero, place) * unsplit(zero),
+                lambda weights, zero, place: bytes_of(root(weights), zero, place) * unsplit(weights, zero),
             )
         )
         first = self._at_rest(lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 0), stage)
@@ -190,7 +201,7 @@ class MemoryOfSteps:
         came = [0.0, heads + tables, heads + tables, all_of - first + tables, all_of - late + 2 * tables]
         return [where(held, all_of, each) for each in came]
 
-    def _gathered(self, zero: int, stage: int) -> list[Any]:
+    def _gathered(self, sharding: Sharding, stage: int) -> list[Any]:
         """Bytes of weights that are brought together, and of gradients that are not split yet, at each of ``MOMENTS``.
 
         Two layers are there, one at work and one being fetched, with the gradients of one as they were computed, and of
@@ -199,11 +210,12 @@ class MemoryOfSteps:
         Source: torch's FSDP2, as torchtitan wraps it, and as its FSDPMemTracker counts it.
         """
         nothing = 0.0 * self.microbatch
-        if zero != 3:
+        if sharding.zero != 3:
             return [nothing] * len(MOMENTS)
-        first, layer, head = (self._whole(place, lambda w: True) for place in STAGES)
+        weights = sharding.of(self.weights)
+        first, layer, head = (self._whole(weights, place, lambda w: True) for place in STAGES)
         (w0, c0, g0), (wl, cl, gl), (w2, _, g2) = first, [size / self.layers for size in layer], head
-        table = self._whole(0, lambda w: w.tied)[1] * (self.layouts.pp == 1)
+        table = self._whole(weights, 0, lambda w: w.tied)[1] * (self.layouts.pp == 1)
         tied = table > 0
         ends = [self.of_devices(part)[stage] > 0 for part in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))]
         root = where(tied, w0 + w2, 0.0)
@@ -213,10 +225,12 @@ class MemoryOfSteps:
         last = where(tied, root + gl + c0 + 2 * table, where(ends[0], c0 + g0, 0.0))
         return [nothing + each for each in (begins, sent, layers, layers, last)]
 
-    def _whole(self, place: int, of: Callable[[LocalWeight], bool]) -> tuple[Any, Any, Any]:
+    def _whole(
+        self, weights: Sequence[LocalWeight], place: int, of: Callable[[LocalWeight], bool]
+    ) -> tuple[Any, Any, Any]:
         """Bytes of all weights of a place that rest split, of their gradients as computed, and as they add up."""
         recipe = self.question.recipe
-        own = [weight for weight in self.weights if weight.place == place and of(weight)]
+        own = [weight for weight in weights if weight.place == place and of(weight)]
         size = [where(w.replicas > 1, w.elements, 0.0) for w in own]
         computed = [recipe.computed_bytes if w.width is None else w.width for w in own]
         return (
@@ -244,22 +258,30 @@ def _fullest(several: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], Any]:
 
 
 def _spread(layouts: Layout) -> Layout:
-    """Layouts in arrays of one axis with those of policies and ZeRO; a layout of numbers as it is."""
+    """Layouts in arrays of one axis with those of policies and shardings; a layout of numbers as it is."""
     return layouts.at(_AXES) if isinstance(layouts.tp, np.ndarray) else layouts
 
 
-def sharded_step(question: TrainingQuestion, layouts: Layout, zero: int = 1) -> Program:
+_SUMS = Sharding(1)
+
+
+def sharded_step(question: TrainingQuestion, layouts: Layout, sharding: Sharding = _SUMS) -> Program:
     """A step on one device of layouts, in arrays of one axis or of numbers, both passes."""
-    return shard_training(question.network.step, _spread(layouts), zero=zero)
+    return shard_training(question.network.step, _spread(layouts), zero=sharding.zero, replicate=sharding.replicate)
 
 
 def saves_nothing(
-    question: TrainingQuestion, layouts: Layout, microbatch: Any, policy: Recompute, zero: tuple[int, ...]
+    question: TrainingQuestion,
+    layouts: Layout,
+    microbatch: Any,
+    policy: Recompute,
+    shardings: tuple[Sharding, ...],
 ) -> Truth:
     """Whether what a policy holds at most of activations is no less than without any."""
     sharded = sharded_step(question, layouts)
     kept, dropped = (
-        memory_of(question, layouts, microbatch, (each,), zero, sharded).activations() for each in (NOTHING, policy)
+        memory_of(question, layouts, microbatch, (each,), shardings, sharded).activations()
+        for each in (NOTHING, policy)
     )
     nothing: Truth = dropped >= kept
     return nothing
@@ -267,21 +289,21 @@ def saves_nothing(
 
 def memory_of(
     question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...],
-    zero: tuple[int, ...], sharded: Program | None = None,
+    shardings: tuple[Sharding, ...], sharded: Program | None = None,
 ) -> MemoryOfSteps:  # fmt: skip
     """The memory of layouts in arrays of one axis, which have the same collectives, each with its microbatch.
 
     Of one layout in numbers the microbatch is one number. ``sharded`` is their ``sharded_step``, where it is there
     already.
     """
-    least = least_memory_of(question, layouts, microbatch, zero)
+    least = least_memory_of(question, layouts, microbatch, shardings)
     sharded = sharded or sharded_step(question, layouts)
     holding = Holding.of(question.network, sharded, least.layouts, least.sizes, question.recipe.precision)
     return replace(least, policies=policies, held=holding.under(policies))
 
 
 def least_memory_of(
-    question: TrainingQuestion, layouts: Layout, microbatch: Any, zero: tuple[int, ...]
+    question: TrainingQuestion, layouts: Layout, microbatch: Any, shardings: tuple[Sharding, ...]
 ) -> MemoryOfSteps:
     """The same without any activations: what no policy goes below."""
     rows, each, network = _spread(layouts), microbatch, question.network
@@ -289,7 +311,7 @@ def least_memory_of(
         each = np.asarray(microbatch, dtype=np.float64)[:, None, None]
     weights = tuple(local_weights(network.forward, rows, network.trained))
     layers = max(layer_count(network.program), 1)  # what has none is one stage
-    return MemoryOfSteps(question, rows, each, (NOTHING,), zero, layers, (_NO_ACTIVATIONS,), weights)
+    return MemoryOfSteps(question, rows, each, (NOTHING,), shardings, layers, (_NO_ACTIVATIONS,), weights)
 
 
 def joined(values: Sequence[Any], axis: int) -> Any:

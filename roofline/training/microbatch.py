@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from roofline.classes import frozen
-from roofline.cost.cost import Cost, step_cost
+from roofline.cost.cost import Cost, costs_of, step_cost
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.number import Number, added, maximum, product, where
 from roofline.parallelism.pipeline import places
@@ -57,17 +57,25 @@ class Priced:
 
 
 @frozen
-class Microbatch:
-    """The times of one microbatch on a device, by place. ``reduced``: gradients summed up and split over the devices
-    that hold the same weights; ``summed``: these sums brought together; ``gathered``: weights brought together of what
-    each of these updates; ``fetched``: all weights that a pass reads, frozen ones too, where they rest split."""
+class Exchanges:
+    """What data parallelism exchanges, by place. ``reduced``: gradients summed up and split over the devices that hold
+    the same weights, and summed up between groups of these; ``summed``: these sums brought together; ``gathered``:
+    weights brought together of what each of these updates; ``fetched``: all weights that a pass reads, frozen ones too,
+    where they rest split."""
 
-    forward: tuple[Timing, ...]
-    backward: tuple[Timing, ...]
     reduced: tuple[Timing, ...]
     summed: tuple[Timing, ...]
     gathered: tuple[Timing, ...]
     fetched: tuple[Timing, ...]
+
+
+@frozen
+class Microbatch:
+    """The times of one microbatch on a device, by place. ``exchanges``: those of each way of sharding."""
+
+    forward: tuple[Timing, ...]
+    backward: tuple[Timing, ...]
+    exchanges: tuple[Exchanges, ...]
     operators: tuple[Priced, ...]
     launch_s: Number = 0.0
 
@@ -106,29 +114,22 @@ def _is_forward(priced: Priced) -> bool:
 
 
 def price_microbatch(
-    sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, launch_s: Number = 0.0,
-    resting_split: Program | None = None, widened: Number = 1,
+    sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, exchanges: tuple[Exchanges, ...] = (),
+    launch_s: Number = 0.0,
 ) -> Microbatch:  # fmt: skip
     """The times of a microbatch of a sharded training step (ZeRO 1), for numbers or arrays of layouts and sizes.
 
     ``launch_s``: what the host takes for each operator: a pass takes no less than all of them. [s]
-    ``resting_split``: the step under ZeRO 3, where other weights are gathered for it than learn. ``widened``: how many
-    times as wide as what is computed in the format is that gradients are summed up in, on the way between devices too:
-    Megatron-LM with --bf16 (accumulate_allreduce_grads_in_fp32), torchtitan's mixed_precision_reduce.
     """
-    weights = frozenset(t.name for g in sharded.groups for op in g.ops for t in op.reads if t.role == "weight")
+    weights = _weights_of(sharded)
     found: list[Priced] = []
-    exchanged: dict[tuple[str, int], Timing] = {}
-    in_sums: dict[tuple[str, int], Timing] = {}
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         stated = _placed(sharded, phase)
         costs = step_cost(sharded, phase, sizes, precision)
-        every = list(zip(stated, costs, strict=True))
-        once = [pair for pair in every if _is_exchange(pair[0][1], weights)]
-        in_sums |= _exchanged(once, machine, widened)
-        exchanged |= in_sums if widened == 1 else _exchanged(once, machine)
         forward = {(each.group.name, each.op.name): each for each in found}
-        for (group, op, place), cost in (pair for pair in every if pair not in once):
+        for (group, op, place), cost in zip(stated, costs, strict=True):
+            if _is_exchange(op, weights):
+                continue
             cause = cause_of(op, cost, phase, weights)
             kept = _shaped(op, cost, group, {**sharded.sizes, **sizes}) if cause == "matmul_weight_gradients" else cost
             of = op.name.removesuffix(".backward")
@@ -139,14 +140,36 @@ def price_microbatch(
         phase: tuple(_summed(found, phase, place, launch_s) for place in PLACES)
         for phase in (Phase.FORWARD, Phase.BACKWARD)
     }
+    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], exchanges, tuple(found), launch_s)
+
+
+def price_exchanges(
+    sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, resting_split: Program | None = None,
+    widened: Number = 1,
+) -> Exchanges:  # fmt: skip
+    """The times of what a sharded training step (ZeRO 1) exchanges of weights and their gradients.
+
+    ``resting_split``: the step under ZeRO 3, where other weights are gathered for it than learn. ``widened``: how many
+    times as wide as what is computed in the format is that gradients are summed up in, on the way between devices too:
+    Megatron-LM with --bf16 (accumulate_allreduce_grads_in_fp32), torchtitan's mixed_precision_reduce.
+    """
+    phases, weights = (Phase.FORWARD, Phase.BACKWARD), _weights_of(sharded)
+    exchanges = _exchanges_of(sharded, phases, sizes, precision, weights)
+    in_sums = _exchanged(exchanges, machine, widened)
+    exchanged = in_sums if widened == 1 else _exchanged(exchanges, machine)
     reduced, summed, gathered = (
         tuple(found.get((kind, place), NOTHING) for place in PLACES[:3])
         for found, kind in ((in_sums, "reduced"), (in_sums, "gathered"), (exchanged, "gathered"))
     )
-    fetched = gathered if resting_split is None else _fetched(resting_split, sizes, precision, weights, machine)
-    return Microbatch(
-        passes[Phase.FORWARD], passes[Phase.BACKWARD], reduced, summed, gathered, fetched, tuple(found), launch_s
-    )
+    if resting_split is None:
+        return Exchanges(reduced, summed, gathered, gathered)
+    split = _exchanged(_exchanges_of(resting_split, (Phase.FORWARD,), sizes, precision, weights), machine)
+    fetched = tuple(split.get(("gathered", place), NOTHING) for place in PLACES[:3])
+    return Exchanges(reduced, summed, gathered, fetched)
+
+
+def _weights_of(sharded: Program) -> frozenset[str]:
+    return frozenset(t.name for g in sharded.groups for op in g.ops for t in op.reads if t.role == "weight")
 
 
 def _placed(sharded: Program, phase: Phase) -> list[tuple[Group, Op, int]]:
@@ -227,14 +250,16 @@ def _is_exchange(op: Op, weights: frozenset[str]) -> bool:
     return op.writes[0].gradient_of in weights or op.writes[0].name in weights
 
 
-def _fetched(
-    sharded: Program, sizes: Sizes, precision: Precision, weights: frozenset[str], machine: Machine
-) -> tuple[Timing, ...]:
-    """The time of bringing together all weights of a forward pass, by place."""
-    costs = step_cost(sharded, Phase.FORWARD, sizes, precision)
-    every = list(zip(_placed(sharded, Phase.FORWARD), costs, strict=True))
-    found = _exchanged([pair for pair in every if _is_exchange(pair[0][1], weights)], machine)
-    return tuple(found.get(("gathered", place), NOTHING) for place in PLACES[:3])
+def _exchanges_of(
+    sharded: Program, phases: Sequence[Phase], sizes: Sizes, precision: Precision, weights: frozenset[str]
+) -> list[tuple[tuple[Group, Op, int], Cost]]:
+    """The exchanges of some passes, each with its place and what it costs."""
+    found: list[tuple[tuple[Group, Op, int], Cost]] = []
+    for phase in phases:
+        stated = [each for each in _placed(sharded, phase) if _is_exchange(each[1], weights)]
+        costs = costs_of([(group, op) for group, op, _ in stated], sharded.sizes, phase, sizes, precision)
+        found += zip(stated, costs, strict=True)
+    return found
 
 
 def _exchanged(

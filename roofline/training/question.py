@@ -49,7 +49,8 @@ _NEAR = 0.05
 
 @frozen
 class Startable:
-    """What of a search an engine can be started with: stages of ZeRO, recompute policies by name.
+    """What of a search an engine can be started with: stages of ZeRO, recompute policies by name. ``grouped``: stages
+    that can split within groups of replicas.
 
     ``check`` raises UsageError for a network that it has not. ``holds`` says which layouts of a network, in arrays, it
     can be started in, beside that stages have equally many layers.
@@ -59,6 +60,7 @@ class Startable:
     policies: tuple[str, ...]
     check: Callable[[Model], object]
     holds: Callable[[Model, Layout], Any]
+    grouped: tuple[int, ...] = ()
 
 
 @frozen
@@ -66,10 +68,10 @@ class TrainingQuestion:
     """What a training step depends on, but what is searched.
 
     ``batch`` sequences of ``sequence`` tokens make a step. ``given`` are degrees that are fixed; ``microbatch``,
-    ``zero`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data parallelism's exchanges
-    that runs behind the passes for free. ``learning``: what of the network learns. ``documents``: tokens of
-    those that are packed into a sequence, none where it is one. ``gradients``: the format that they were asked to add
-    up in. ``startable``: what a search is bound to.
+    ``zero``, ``replicate`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data
+    parallelism's exchanges that runs behind the passes for free. ``learning``: what of the network learns.
+    ``documents``: tokens of those that are packed into a sequence, none where it is one. ``gradients``: the format that
+    they were asked to add up in. ``startable``: what a search is bound to.
     """
 
     request: Request
@@ -90,6 +92,12 @@ class TrainingQuestion:
     overrides: tuple[tuple[str, Any], ...] = ()
     gradients: str | None = None
     startable: Startable | None = None
+    replicate: int | None = None
+
+    @property
+    def grouped(self) -> tuple[int, ...]:
+        """The stages of ZeRO that are tried within groups of replicas."""
+        return ZERO[1:] if self.startable is None else self.startable.grouped
 
     @property
     def tokens(self) -> int:
@@ -127,7 +135,7 @@ def read_training(
         return TrainingQuestion(
             request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
             given_degrees(asked), asked["microbatch"], asked["zero"], policy, False, asked["hidden"],
-            overrides=tuple((asked["set"] or {}).items()),
+            overrides=tuple((asked["set"] or {}).items()), replicate=asked["replicate"],
         )  # fmt: skip
     learning = read_learning(asked)
     program = learning.apply(packed(request.program, documents) if documents else request.program)
@@ -139,7 +147,7 @@ def read_training(
         request, Network(program, trained), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
         read_schedule(asked["schedule"]), given_degrees(asked), asked["microbatch"], asked["zero"], policy,
         asked["dropout"], asked["hidden"], learning, documents, tuple((asked["set"] or {}).items()),
-        asked["gradients"],
+        asked["gradients"], replicate=asked["replicate"],
     )  # fmt: skip
 
 
@@ -257,10 +265,14 @@ def _check(asked: TrainOptions) -> None:
     if asked["dtype"] in RECIPES and RECIPES[asked["dtype"]].gathers and asked["zero"] not in (None, 3):
         msg = f"zero {asked['zero']}: {asked['dtype']} casts weights as they are gathered, which is --zero 3"
         raise UsageError(msg)
-    if asked["microbatch"] is not None:
-        _whole("microbatch", asked["microbatch"])
+    for name, value in (("microbatch", asked["microbatch"]), ("replicate", asked["replicate"])):
+        if value is not None:
+            _whole(name, value)
     if asked["zero"] is not None and asked["zero"] not in ZERO:
         msg = f"zero {asked['zero']!r}: expected 0, 1, 2 or 3"
+        raise UsageError(msg)
+    if asked["zero"] == 0 and (asked["replicate"] or 1) > 1:
+        msg = f"replicate {asked['replicate']}: ZeRO 0 splits nothing within groups; give --zero 1, 2 or 3"
         raise UsageError(msg)
     if not isinstance(asked["hidden"], int | float) or not 0 <= asked["hidden"] <= 1:
         msg = f"hidden {asked['hidden']!r}: expected a share from 0 to 1"

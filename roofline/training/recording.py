@@ -62,9 +62,9 @@ class TrainingRecording:
         machine = lettered_machine(trace, request.machine(int(choice.layout.devices)), letters)
         asked = replace(question, batch=batch, sequence=sequence)
         if question.recompute is not None and question.recompute.name == "full":
-            nothing = saves_nothing(asked, choice.layout, microbatch, choice.policy, (choice.zero,))
+            nothing = saves_nothing(asked, choice.layout, microbatch, choice.policy, (choice.sharding,))
             check_saving(choice.policy, nothing)
-        steps = steps_of(asked, choice.layout, microbatch, (choice.policy,), (choice.zero,), machine)
+        steps = steps_of(asked, choice.layout, microbatch, (choice.policy,), (choice.sharding,), machine)
         return cls(trace, choice, steps)
 
     def letter(self, name: str, example: float, low: float, high: float) -> Number:

@@ -6,14 +6,15 @@ s of states and master copy:
     ZeRO 0   k + g + s            ZeRO 2   k + (g + s)/n
     ZeRO 1   k + g + s/n          ZeRO 3   (k + g + s)/n
 
-Source: ZeRO, Rajbhandari et al. 2020 (arXiv 1910.02054), figure 1; FSDP is stage 3.
+Source: ZeRO, Rajbhandari et al. 2020 (arXiv 1910.02054), figure 1; FSDP is stage 3. Hybrid
+sharding (HSDP) splits within groups of replicas: n are the devices of a group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from roofline.classes import frozen
 from roofline.number import Number, added, product
@@ -104,6 +105,37 @@ def _local(program: Program, mesh: Mesh, group: Group, op: Op, tensor: Tensor, p
     matrix = group.stacked and bool(sides[1])  # a bias has the letters of an output alone
     width = float(DTYPE_BYTES[tensor.dtype] * (tensor.weighs or 1)) if tensor.dtype else None
     return LocalWeight(place, many * times, rows, columns, replicas, matrix, tensor.tied, width=width)
+
+
+@frozen
+class Sharding:
+    """What replicas split of what rests, and within how many groups of them: a stage of ZeRO, replicas of all of it.
+
+    ``replicate``: torchtitan's data_parallel_replicate_degree, a number or an array of layouts; 1 is plain ZeRO.
+    """
+
+    zero: int
+    replicate: Any = 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether all replicas are one group."""
+        return isinstance(self.replicate, int) and self.replicate == 1
+
+    def of(self, weights: Sequence[LocalWeight]) -> tuple[LocalWeight, ...]:
+        """Weights whose replicas are those of a group."""
+        if self.plain:
+            return tuple(weights)
+        return tuple(replace(weight, replicas=weight.replicas / self.replicate) for weight in weights)
+
+    @property
+    def words(self) -> str:
+        """As flags have it, of numbers.
+
+        >>> Sharding(3, 4).words
+        'ZeRO 3, replicate 4'
+        """
+        return f"ZeRO {self.zero}" if self.plain else f"ZeRO {self.zero}, replicate {self.replicate}"
 
 
 @frozen

@@ -1,7 +1,7 @@
-"""Training steps in arrays: layouts with microbatches, policies and stages of ZeRO, an axis of each, in this order.
+"""Training steps in arrays: layouts with microbatches, policies and shardings, an axis of each, in this order.
 
-What a microbatch takes depends on its size and on how layers are split; policies and ZeRO are arithmetic on top, so
-that many combinations are a few array operations. A step of m microbatches takes
+What a microbatch takes depends on its size and on how layers are split; policies and shardings are arithmetic on top,
+so that many combinations are a few array operations. A step of m microbatches takes
 
     m slowest stage  +  sends  +  bubble  +  exchanges that nothing hides  +  update
 
@@ -24,9 +24,10 @@ from roofline.parallelism.layout import Layout
 from roofline.program.recompute import Recompute
 from roofline.timing.machine import Machine
 from roofline.timing.timing import PARTS, SECONDS, Timing, total
-from roofline.training.memory import POLICY_AXIS, STAGES, ZERO_AXIS, MemoryOfSteps, joined, memory_of, sharded_step
-from roofline.training.microbatch import Microbatch, price_microbatch
+from roofline.training.memory import POLICY_AXIS, SHARDING_AXIS, STAGES, MemoryOfSteps, joined, memory_of, sharded_step
+from roofline.training.microbatch import Microbatch, price_exchanges, price_microbatch
 from roofline.training.question import TrainingQuestion
+from roofline.training.resting import Sharding
 
 
 @frozen
@@ -96,33 +97,37 @@ class Steps:
         """What data parallelism exchanges, but for what runs behind the passes.
 
         ZeRO 0 and 1 sum gradients up once a step, 2 in each microbatch; 3 gathers weights for both passes of each too.
+        So do groups of replicas, which sum up between each other whenever gradients are split within a group.
         They are expected to cost the passes what they take, but for the share asked for: what runs beside takes units
         and bandwidth from them. At the low end of the band all that could run behind the passes does, at the high end
         nothing.
         """
-        p = self.passes
-        reduced, summed, gathered, fetched = (
-            self._most(parts) for parts in (p.reduced, p.summed, p.gathered, p.fetched)
-        )
+        ways = _ways(self.memory.shardings)
+        most = [
+            [self._most(parts) for parts in (each.reduced, each.summed, each.gathered, each.fetched)]
+            for each in self.passes.exchanges
+        ]
         places = [total([(1, self.passes.forward[at]), (1, self.passes.backward[at])]) for at in STAGES]
         passes, m, found = self._most(places), self.memory.count, []
-        for zero in self.memory.zero:
+        for sharding in self.memory.shardings:
+            own = next(place for place, way in enumerate(ways) if way[0].replicate is sharding.replicate)
+            zero, (reduced, summed, gathered, fetched) = sharding.zero, most[own]
             after = (2 * m, fetched) if zero == 3 else (1, gathered if zero else summed)
             sent = total([(m if zero > 1 else 1, reduced), after])
             behind = passes * (m if zero > 1 else 1)
             left = maximum(sent.time_s - behind.time_s, (1 - self.memory.question.hidden) * sent.time_s)
             least, low = (minimum(left, maximum(0.0, end - behind.time_s)) for end in (sent.bound_s, sent.low_s))
             found.append(Timing(left, least, low, sent.high_s, link_s=left))
-        return _timings(found, ZERO_AXIS)
+        return _timings(found, SHARDING_AXIS)
 
     def _update(self) -> Timing:
         """The update of the weights, on the stage that has most of them: one pass over them, and Muon's matmuls."""
-        return _timings([self._update_under(zero) for zero in self.memory.zero], ZERO_AXIS)
+        return _timings([self._update_under(each) for each in self.memory.shardings], SHARDING_AXIS)
 
-    def _update_under(self, zero: int) -> Timing:
-        rest = self.memory.resting
+    def _update_under(self, sharding: Sharding) -> Timing:
+        rest, weights, zero = self.memory.resting, sharding.of(self.memory.weights), sharding.zero
         moved, contracted, elementwise = (
-            reduce(maximum, self.memory.of_stages([of(self.memory.weights, zero, at) for at in STAGES]))
+            reduce(maximum, self.memory.of_stages([of(weights, zero, at) for at in STAGES]))
             for of in (rest.updated_bytes, rest.contracted_flops, rest.elementwise_flops)
         )
         update = _cost("elementwise", self.memory.question.recipe.updated, vector_flops=elementwise, bytes=moved)
@@ -135,22 +140,41 @@ class Steps:
 
 def steps_of(
     question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...],
-    zero: tuple[int, ...], machine: Machine | None = None,
+    shardings: tuple[Sharding, ...], machine: Machine | None = None,
 ) -> Steps:  # fmt: skip
     """The steps of layouts in arrays of one axis, which have the same collectives, each with its microbatch.
 
     Of one layout in numbers the microbatch is one number. ``machine`` is the question's where none is given.
     """
     sharded, request = sharded_step(question, layouts), question.request
-    memory = memory_of(question, layouts, microbatch, policies, zero, sharded)
+    memory = memory_of(question, layouts, microbatch, policies, shardings, sharded)
     machine = machine or request.machine(int(np.max(layouts.devices)))
-    split = sharded_step(question, layouts, 3) if 3 in zero and not question.network.learns_whole else None
-    recipe = question.recipe
+    recipe, exchanges = question.recipe, []
+    for way in _ways(shardings):
+        summed = sharded if way[0].plain else sharded_step(question, layouts, replace(way[0], zero=1))
+        apart = not question.network.learns_whole and any(each.zero == 3 for each in way)
+        fetched = sharded_step(question, layouts, replace(way[0], zero=3)) if apart else None
+        exchanges.append(
+            price_exchanges(
+                summed, memory.sizes, recipe.precision, machine, fetched, recipe.gradient_bytes / recipe.computed_bytes
+            )
+        )
     passes = price_microbatch(
-        sharded, memory.sizes, recipe.precision, machine, request.engine.host_launch * machine.host, split,
-        recipe.gradient_bytes / recipe.computed_bytes,
-    )  # fmt: skip
+        sharded, memory.sizes, recipe.precision, machine, tuple(exchanges), request.engine.host_launch * machine.host
+    )
     return Steps(memory, passes, machine)
+
+
+def _ways(shardings: Sequence[Sharding]) -> list[list[Sharding]]:
+    """Shardings by their groups of replicas: those of one list send alike."""
+    found: list[list[Sharding]] = []
+    for each in shardings:
+        same = next((way for way in found if way[0].replicate is each.replicate), None)
+        if same is None:
+            found.append([each])
+        else:
+            same.append(each)
+    return found
 
 
 def _timings(timings: Sequence[Timing], axis: int) -> Timing:

@@ -1,4 +1,4 @@
-"""Which layout, microbatch, recompute policy and stage of ZeRO train fastest: all that divide are evaluated at once."""
+"""Which layout, microbatch, recompute policy and sharding train fastest: all that divide are evaluated at once."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from roofline.errors import WorkloadError
 from roofline.parallelism.dimensions import Steps as StepsRead
 from roofline.parallelism.dimensions import divisors, kinds
 from roofline.parallelism.divisibility import can_split
-from roofline.parallelism.layout import Layout
+from roofline.parallelism.layout import Layout, replicas
 from roofline.parallelism.pipeline import layer_count
 from roofline.prediction.layouts.search import candidates, refuse_layouts
 from roofline.prediction.request import asked_at
 from roofline.program.recompute import NOTHING, Recompute, read_policy
 from roofline.timing.timing import Timing
 from roofline.training.activations import Activations
-from roofline.training.memory import least_memory_of, memory_of
+from roofline.training.memory import SHARDING_AXIS, joined, least_memory_of, memory_of
+from roofline.training.microbatch import Exchanges
 from roofline.training.question import TrainingQuestion
 from roofline.training.recomputing.staircase import staircase
-from roofline.training.resting import ZERO, LocalWeight
+from roofline.training.resting import ZERO, LocalWeight, Sharding
 from roofline.training.rows import Steps, steps_of
 from roofline.training.schedules import Schedule, read_schedule
 from roofline.units import format_quantity
@@ -40,23 +41,23 @@ _EQUALS = 512
 
 @frozen
 class Choice:
-    """What of a step can be chosen: a layout, sequences of a microbatch, a recompute policy, a stage of ZeRO."""
+    """What of a step can be chosen: a layout, sequences of a microbatch, a recompute policy, what replicas split."""
 
     layout: Layout
     microbatch: int
     policy: Recompute
-    zero: int
+    sharding: Sharding
 
     @property
     def words(self) -> str:
         """All of it, in a line."""
-        kept = f"recompute {self.policy.words}, ZeRO {self.zero}"
+        kept = f"recompute {self.policy.words}, {self.sharding.words}"
         return f"{self.layout}, microbatch {self.microbatch}, {kept}"
 
     def to_dict(self) -> dict[str, Any]:
         """The choice as JSON."""
         return {"layout": self.layout.to_dict(), "microbatch": self.microbatch, "recompute": self.policy.words,
-                "zero": self.zero}  # fmt: skip
+                "zero": self.sharding.zero, "replicate": self.sharding.replicate}  # fmt: skip
 
 
 @frozen
@@ -71,6 +72,7 @@ class TrainingTable:
     microbatch: Any
     policy: Any
     zero: Any
+    replicate: Any
     time_s: Any
     high_s: Any
     memory_bytes: Any
@@ -84,7 +86,8 @@ class TrainingTable:
     def choice(self, row: int) -> Choice:
         """That of a row."""
         policy = self.policies[int(self.policy[row])]
-        return Choice(self.layouts.at(row), int(self.microbatch[row]), policy, int(self.zero[row]))
+        sharding = Sharding(int(self.zero[row]), int(self.replicate[row]))
+        return Choice(self.layouts.at(row), int(self.microbatch[row]), policy, sharding)
 
     def best(self, number: int) -> list[int]:
         """The first rows: of those that fit the fastest, of equals what is fastest at the high end of the band and then
@@ -105,9 +108,9 @@ def _rounded(seconds: Any) -> Any:
 
 def search(question: TrainingQuestion) -> TrainingTable:
     """A row for all that can be chosen. Raises WorkloadError where no layout divides the model and the batch."""
-    policies, zero = policies_of(question), zero_of(question)
-    found = [_table(question, layouts, microbatch, policies, zero) for layouts, microbatch in _alike(question)]
-    names = ("microbatch", "policy", "zero", "time_s", "high_s", "memory_bytes", "fits")
+    policies = policies_of(question)
+    found = [_table(question, layouts, microbatch, policies) for layouts, microbatch in _alike(question)]
+    names = ("microbatch", "policy", "zero", "replicate", "time_s", "high_s", "memory_bytes", "fits")
     if min(table.least_saved for table in found) > _most_saved(question):
         least = format_quantity(min(table.least_saved for table in found), "bytes")
         asked = format_quantity(_most_saved(question), "bytes")
@@ -125,12 +128,12 @@ def any_fits(question: TrainingQuestion) -> bool:
 
 def _fits_in(question: TrainingQuestion, layouts: Layout, microbatch: Any, room: float) -> bool:
     """Whether any fits. Activations are counted of those alone that would fit without."""
-    policies, zero = policies_of(question), zero_of(question)
-    least = least_memory_of(question, layouts, microbatch, zero).fullest().total
+    policies, shardings = policies_of(question), _plain(question) or shardings_of(question, layouts)
+    least = least_memory_of(question, layouts, microbatch, shardings).fullest().total
     few = np.flatnonzero(np.min(least, axis=(1, 2)) <= room * (1 + _ROUNDING))
     if not few.size:
         return False
-    memory = memory_of(question, layouts.at(few), microbatch[few], policies, zero).fullest()
+    memory = memory_of(question, layouts.at(few), microbatch[few], policies, shardings).fullest()
     return bool(((memory.total <= room) & (memory.saved <= _most_saved(question))).any())
 
 
@@ -156,6 +159,29 @@ def zero_of(question: TrainingQuestion) -> tuple[int, ...]:
     return tuple(zero for zero in every if question.startable is None or zero in question.startable.zero) or every
 
 
+def _plain(question: TrainingQuestion) -> tuple[Sharding, ...]:
+    """The stages of ZeRO over all replicas; none where groups of them are asked for."""
+    return tuple(map(Sharding, zero_of(question))) if (question.replicate or 1) == 1 else ()
+
+
+def shardings_of(question: TrainingQuestion, layouts: Layout) -> tuple[Sharding, ...]:
+    """The ways of sharding that are tried in layouts of one axis: over all replicas, and, where these are on several
+    nodes, within groups on one node each, where they divide so: hybrid sharding (HSDP).
+    """
+    if (question.replicate or 1) > 1:
+        return tuple(Sharding(zero, question.replicate) for zero in zero_of(question) if zero)
+    plain, stages = _plain(question), [zero for zero in zero_of(question) if zero in question.grouped]
+    network = question.request.machine(int(np.max(layouts.devices))).network
+    if question.replicate == 1 or not stages or network is None:
+        return plain
+    own, node = np.asarray(replicas(layouts)), network.near.domain
+    apart = np.asarray(layouts.stage_devices) // own
+    members = np.maximum(node // apart, 1)
+    divides = (own % members == 0) & (members * apart <= node) & (members * np.asarray(layouts.cp) > 1)
+    groups = np.where(divides, own // members, 1)[:, None, None]
+    return (*plain, *(Sharding(zero, groups) for zero in stages)) if groups.max() > 1 else plain
+
+
 def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
     """The policies that are tried: the one given, or those that differ in what they keep."""
     if question.recompute is not None and question.recompute.name == "optimal":
@@ -178,6 +204,15 @@ def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
         refuse_layouts(r, layouts, question.given, devices)
     if question.startable is not None and (started := held & _started(question, layouts)).any():
         held = started
+    if question.replicate is not None:
+        grouped = held & (np.asarray(replicas(layouts)) % question.replicate == 0)
+        if not grouped.any():
+            most = int(np.max(np.asarray(replicas(layouts))[held]))
+            msg = (
+                f"replicate {question.replicate}: it divides the replicas of no layout, {most} at most; give a divisor"
+            )
+            raise WorkloadError(msg)
+        held = grouped
     some = layouts.at(held)
     pairs = [
         (row, size) for row in range(len(np.atleast_1d(some.tp))) for size in _microbatches(question, some.at(row))
@@ -227,11 +262,11 @@ def search_batches(
 
     A microbatch is priced once for all of them. Raises WorkloadError as ``search`` does at the largest batch.
     """
-    policies, zero, layers = policies_of(question), zero_of(question), layer_count(question.request.program)
+    policies, layers = policies_of(question), layer_count(question.request.program)
     widest = replace(question, batch=max(batches), schedule=read_schedule("1f1b"), request=asked_at(
         question.request, batch=max(batches)))  # fmt: skip
     for layouts, microbatch in _alike(widest):
-        steps = steps_of(widest, layouts, microbatch, policies, zero)
+        steps = steps_of(widest, layouts, microbatch, policies, shardings_of(widest, layouts))
         own = np.array(batches)[:, None] / (layouts.dp * microbatch)  # of each batch, microbatches of a replica
         for schedule in schedules:
             runs = (own == np.floor(own)) & schedule.divides(layers, layouts.pp, own)
@@ -241,25 +276,29 @@ def search_batches(
                     batch: Any = np.array(batches, dtype=np.float64)[which[part]][:, None, None]
                     asked = replace(question, batch=batch, schedule=schedule)
                     yield _rows_of(_taken(steps, rows[part], len(microbatch), asked), layouts.at(rows[part]),
-                                   microbatch[rows[part]], policies, zero)  # fmt: skip
+                                   microbatch[rows[part]], policies)  # fmt: skip
 
 
 def _taken(steps: Steps, rows: Any, count: int, question: TrainingQuestion) -> Steps:
     """Steps of some rows, which may stand several times, asked at other batches."""
 
+    taken: dict[int, Any] = {}  # by array, as those of several places stay one
+
     def take(value: Any) -> Any:
         if isinstance(value, np.ndarray):
-            return value[rows] if value.ndim and value.shape[0] == count > 1 else value
+            if id(value) not in taken:
+                taken[id(value)] = value[rows] if value.ndim and value.shape[0] == count > 1 else value
+            return taken[id(value)]
         if isinstance(value, tuple):
             return tuple(take(each) for each in value)
-        if isinstance(value, Layout | Timing | Activations | LocalWeight):
+        if isinstance(value, Layout | Timing | Activations | LocalWeight | Exchanges | Sharding):
             return type(value)(*(take(getattr(value, field.name)) for field in fields(value)))
         return value
 
     memory, passes = steps.memory, steps.passes
     held = replace(
         memory, question=question, layouts=take(memory.layouts), microbatch=take(memory.microbatch),
-        held=take(memory.held), weights=take(memory.weights),
+        held=take(memory.held), weights=take(memory.weights), shardings=take(memory.shardings),
     )  # fmt: skip
     parts = {field.name: take(getattr(passes, field.name)) for field in fields(passes) if field.name != "operators"}
     operators = tuple(
@@ -274,16 +313,15 @@ _AT_ONCE = 16384
 
 
 def _table(
-    question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...], zero: tuple[int, ...]
+    question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...]
 ) -> TrainingTable:
-    return _rows_of(steps_of(question, layouts, microbatch, policies, zero), layouts, microbatch, policies, zero)
+    steps = steps_of(question, layouts, microbatch, policies, shardings_of(question, layouts))
+    return _rows_of(steps, layouts, microbatch, policies)
 
 
-def _rows_of(
-    steps: Steps, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...], zero: tuple[int, ...]
-) -> TrainingTable:
-    question = steps.memory.question
-    shape = (len(microbatch), len(policies), len(zero))
+def _rows_of(steps: Steps, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...]) -> TrainingTable:
+    question, shardings = steps.memory.question, steps.memory.shardings
+    shape = (len(microbatch), len(policies), len(shardings))
     row, policy, stage = (index.ravel() for index in np.indices(shape))
     whole = steps.time().whole
     held = steps.memory.fullest()
@@ -293,15 +331,13 @@ def _rows_of(
     )
     room = steps.machine.room_bytes
     fits = (np.full(memory.shape, True) if room is None else memory <= room) & (saved <= _most_saved(question))
+    groups = joined([np.zeros((len(microbatch), 1, 1)) + each.replicate for each in shardings], SHARDING_AXIS)
+    replicate = np.broadcast_to(groups, shape).ravel().astype(np.int64)
+    others = np.array([not each.plain for each in shardings])[stage] & (replicate == 1)  # as over all replicas
+    kept = slice(None) if not others.any() else ~others
+    row = row[kept]
+    columns = [np.array([each.zero for each in shardings])[stage], replicate, time, high, memory, fits]
     return TrainingTable(
-        layouts.at(row),
-        microbatch[row],
-        policy,
-        np.array(zero)[stage],
-        time,
-        high,
-        memory,
-        fits,
-        policies,
+        layouts.at(row), microbatch[row], policy[kept], *(column[kept] for column in columns), policies,
         float(saved.min()),
-    )
+    )  # fmt: skip

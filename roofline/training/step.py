@@ -55,8 +55,8 @@ class TrainingStep:
 
     def _on(self, machine: Machine | None) -> Steps:
         choice = self.choice
-        layout = Layout(*(np.array([degree]) for degree in choice.layout.to_dict().values()))
-        return steps_of(self.question, layout, np.array([choice.microbatch]), (choice.policy,), (choice.zero,), machine)
+        layout, microbatch = Layout.stacked([choice.layout]), np.array([choice.microbatch])
+        return steps_of(self.question, layout, microbatch, (choice.policy,), (choice.sharding,), machine)
 
     @cached_property
     def staircase(self) -> Staircase | None:
@@ -253,7 +253,7 @@ def _check_policy(question: TrainingQuestion, choice: Choice) -> None:
     if question.recompute is None or question.recompute.name != "full":
         return
     layout, microbatch = choice.layout, float(choice.microbatch)
-    check_saving(choice.policy, saves_nothing(question, layout, microbatch, choice.policy, (choice.zero,)))
+    check_saving(choice.policy, saves_nothing(question, layout, microbatch, choice.policy, (choice.sharding,)))
 
 
 def check_saving(policy: Recompute, nothing: Truth) -> None:

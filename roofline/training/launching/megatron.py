@@ -23,7 +23,7 @@ def _holds(model: Model, layouts: Layout) -> Any:
     return ((layouts.sp == 1) | (layouts.sp == layouts.tp)) & experts_hold(layouts)
 
 
-STARTABLE = Startable(zero=(0, 1), policies=("none", "full", "selective"), check=sizes_of, holds=_holds)
+STARTABLE = Startable(zero=(0, 1), policies=("none", "full", "selective"), check=sizes_of, holds=_holds, grouped=(1,))
 
 USUAL = {"engine": "megatron", "dtype": "bf16-mixed", "kernels": "fa2"}
 """What it runs where nothing is asked for."""
@@ -47,8 +47,10 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
         said["sp"] = True
     if q.schedule.chunks > 1:
         said["chunks"] = q.schedule.chunks
-    if choice.zero == 1:
+    if choice.sharding.zero == 1:
         said["zero"] = True
+    if not choice.sharding.plain:
+        said["replicas"] = choice.sharding.replicate
     if policy == "full":
         said |= {"recompute": "full", "method": "uniform", "every": choice.policy.every}
     elif policy == "selective":
@@ -68,8 +70,11 @@ def _check(step: TrainingStep) -> None:
         refuse("megatron", f"no flag says kernels {q.request.asked['kernels']}; give fa2 or materialised")
     if q.optimizer.name not in ("adamw", "sgd-momentum", "muon"):
         refuse("megatron", f"no flag says {q.optimizer.name}; give --optimizer adamw, sgd-momentum or muon")
-    if choice.zero not in STARTABLE.zero:
-        refuse("megatron", f"of ZeRO {choice.zero} no flag is modelled; give --zero 1, the distributed optimizer, or 0")
+    if choice.sharding.zero not in STARTABLE.zero:
+        refuse(
+            "megatron",
+            f"of ZeRO {choice.sharding.zero} no flag is modelled; give --zero 1, the distributed optimizer, or 0",
+        )
     if q.schedule.name not in ("1f1b", "interleaved"):
         refuse("megatron", f"no flag says schedule {q.schedule.words}; give 1f1b or interleaved:V")
     if choice.policy.name not in STARTABLE.policies:
@@ -90,11 +95,19 @@ def options_of(said: Mapping[str, Said], devices: int) -> tuple[Model, dict[str,
     return network_of(said, degrees["tp"]), {
         **degrees, "sp": degrees["tp"] if said.get("sp") else 1, "sequence": whole_number(said, "length", 1),
         "microbatch": microbatch, "batch": whole_number(said, "batch", microbatch * degrees["dp"]),
-        "zero": 1 if said.get("zero") else 0, "recompute": _policy(said), "dtype": _recipe(said),
+        **_sharding(said), "recompute": _policy(said), "dtype": _recipe(said),
         "gradients": "fp32" if said.get("fp16") and said.get("wide_sums") else None,
         "schedule": _schedule(said, degrees["pp"]), "optimizer": str(said.get("optimizer", "adamw")),
         "dropout": _drops(said), "engine": "megatron", "kernels": _kernels(said),
     }  # fmt: skip
+
+
+def _sharding(said: Mapping[str, Said]) -> dict[str, Any]:
+    replicate = whole_number(said, "replicas", 1)
+    if replicate > 1 and not said.get("zero"):
+        msg = "from: --num-distributed-optimizer-instances goes with --use-distributed-optimizer"
+        raise UsageError(msg)
+    return {"zero": 1 if said.get("zero") else 0, "replicate": replicate}
 
 
 def _policy(said: Mapping[str, Said]) -> str:

@@ -54,8 +54,8 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
 
 def _replicas(step: TrainingStep) -> tuple[int, int]:
     """How many hold the same weights, and how many split them."""
-    replicas = int(step.choice.layout.dp)
-    return (1, replicas) if step.choice.zero == 3 else (replicas, 1)
+    replicas, sharding = int(step.choice.layout.dp), step.choice.sharding
+    return (sharding.replicate, replicas // sharding.replicate) if sharding.zero == 3 else (replicas, 1)
 
 
 def _check(step: TrainingStep) -> None:
@@ -72,9 +72,9 @@ def _check(step: TrainingStep) -> None:
     if q.dropout:
         refuse("torchtitan", "no field says dropout; leave it out")
     several = int(layout.dp * layout.cp) > 1
-    if several and choice.zero not in STARTABLE.zero:
-        refuse("torchtitan", f"no field says ZeRO {choice.zero}; give --zero 3, or 0")
-    if choice.zero != 3 and int(layout.devices) > int(layout.dp):
+    if several and choice.sharding.zero not in STARTABLE.zero:
+        refuse("torchtitan", f"no field says ZeRO {choice.sharding.zero}; give --zero 3, or 0")
+    if choice.sharding.zero != 3 and int(layout.devices) > int(layout.dp):
         refuse("torchtitan", "replicas that split nothing go with no other degree; give --zero 3")
     if choice.policy.words not in STARTABLE.policies:
         refuse("torchtitan", f"no field says recompute {choice.policy.words}; give none or full")
@@ -105,7 +105,7 @@ def _holds(model: Model, layouts: Layout) -> Any:
     return (layouts.sp == layouts.tp) & context & experts_hold(layouts)
 
 
-STARTABLE = Startable(zero=(0, 3), policies=("none", "full"), check=_flavor, holds=_holds)
+STARTABLE = Startable(zero=(0, 3), policies=("none", "full"), check=_flavor, holds=_holds, grouped=(3,))
 
 
 def options_of(said: Mapping[str, Said], devices: int) -> tuple[str, dict[str, Any]]:
@@ -163,11 +163,8 @@ def _sharding(said: Mapping[str, Said], degrees: Mapping[str, int]) -> dict[str,
     if replicas * shards != degrees["dp"]:
         msg = f"from: {replicas} x {shards} replicas; the devices make {degrees['dp']}"
         raise UsageError(msg)
-    if replicas > 1 and shards > 1:
-        msg = "from: data_parallel_replicate_degree beside data_parallel_shard_degree is not modelled; expected 1"
-        raise UsageError(msg)
-    whole = replicas > 1 or (shards == 1 and degrees["cp"] == 1)
-    if replicas > 1 and max(degrees[name] for name in ("tp", "pp", "cp")) > 1:
+    whole = shards == 1 and (replicas > 1 or degrees["cp"] == 1)
+    if whole and replicas > 1 and max(degrees[name] for name in ("tp", "pp", "cp")) > 1:
         msg = "from: data_parallel_replicate_degree: replicas that split nothing go with no other degree"
         raise UsageError(msg)
     stored, computed = said.get("stored", "fp32"), said.get("computed", "bf16")
@@ -175,4 +172,4 @@ def _sharding(said: Mapping[str, Said], degrees: Mapping[str, int]) -> dict[str,
         msg = "from: training.mixed_precision_param float32 beside training.dtype bfloat16 is not modelled"
         raise UsageError(msg)
     recipe = str(stored) if stored == computed else "bf16-autocast" if whole else "bf16-fsdp"
-    return {"zero": 0 if whole else 3, "dtype": recipe}
+    return {"zero": 0 if whole else 3, "replicate": 1 if whole else replicas, "dtype": recipe}

@@ -28,6 +28,7 @@ from roofline.program.phases import Phase
 from roofline.program.program import Group
 from roofline.program.recompute import NOTHING, Recompute, streams_of
 from roofline.training.question import TrainingQuestion
+from roofline.training.resting import Sharding
 from roofline.training.rows import steps_of
 
 MOST_TENSORS = 11
@@ -81,7 +82,7 @@ def staircase(question: TrainingQuestion) -> Staircase:
     """The staircase of a question's layers, at the degrees and the microbatch that are given, else at 1."""
     layout, microbatch = Layout.of(**{**question.given, "dp": 1, "pp": 1}), question.microbatch or 1
     arrays = Layout(*(np.array([degree]) for degree in layout.to_dict().values()))
-    steps = steps_of(question, arrays, np.array([microbatch]), (NOTHING,), (0,))
+    steps = steps_of(question, arrays, np.array([microbatch]), (NOTHING,), (Sharding(0),))
     forward = [each for each in steps.passes.operators if Phase.FORWARD in each.group.phases and each.place == 1]
     seconds: dict[tuple[str, str], float] = {}
     for each in forward:

@@ -210,7 +210,7 @@ def _figures(step: TrainingStep) -> list[Figures]:
 
 
 def _update_figures(step: TrainingStep) -> Figures:
-    steps, memory, zero = step.steps, step.steps.memory, step.choice.zero
+    steps, memory, zero = step.steps, step.steps.memory, step.choice.sharding.zero
     moved, flops = (
         float(sum(first(of(memory.weights, zero, place)) for place in range(3)))
         for of in (memory.resting.updated_bytes, memory.resting.elementwise_flops)
