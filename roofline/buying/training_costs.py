@@ -148,7 +148,7 @@ def train_to_launch(
     """A training step as ``train`` has it, the best of what ``program`` can be started with: torchtitan or megatron.
 
     >>> step = train_to_launch("llama-3.1-8b", "8xh100", "torchtitan", sequence=8192, batch=64).step
-    >>> step.choice.zero, step.question.recipe.name
+    >>> step.choice.sharding.zero, step.question.recipe.name
     (3, 'bf16-fsdp')
     """
     from roofline.training.launching.launching import startable, usual_under  # noqa: PLC0415  (few are launched)

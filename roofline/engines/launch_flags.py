@@ -24,7 +24,7 @@ Meaning: TypeAlias = Literal[
     "cp", "exchange", "etp", "recompute", "every", "compiled", "layers", "hidden", "ffn", "heads", "head_dim",
     "grouped", "kv_heads", "qk_norm", "positions", "position", "norm", "gated", "unbiased", "qkv_bias", "untied",
     "vocab", "vocab_step", "experts", "topk", "expert_ffn", "sp", "chunks", "zero", "selective", "method",
-    "attention", "flash", "bf16", "fp16", "wide_sums", "attention_dropout", "dropout",
+    "attention", "flash", "bf16", "fp16", "fp8", "fp8_scaling", "wide_sums", "attention_dropout", "dropout",
 ]  # fmt: skip
 """Degrees; experts over all ranks of tp and dp; attention by dp within the ranks of tp; most sequences in flight;
 tokens of a step of chunked prefill; the longest sequence; share of the memory; tokens of a block of the KV cache;

@@ -39,12 +39,14 @@ class Saved:
 
 
 def saved_tensors(
-    program: Program, policy: Recompute = NOTHING, trained: Callable[[Tensor], bool] = lambda _: True
-) -> list[Saved]:
+    program: Program, policy: Recompute = NOTHING, trained: Callable[[Tensor], bool] = lambda _: True,
+    readers: Callable[[Op], bool] = lambda _: True,
+) -> list[Saved]:  # fmt: skip
     """What backward needs of the forward pass of a network, each tensor once.
 
     ``policy`` selective: scores, probabilities and masks for pairs of tokens are made again from queries and keys.
-    Full: of each layer only the stream that it reads is kept.
+    Full: of each layer only the stream that it reads is kept. Of what the backward passes of some operators alone read,
+    ``readers`` says which.
 
     >>> from roofline.models.model import load_model
     >>> program = load_model("llama-3.1-8b").program()
@@ -61,7 +63,7 @@ def saved_tensors(
     forward = with_loss(program)
     found: dict[tuple[str, int, str], Saved] = {}
     for group, steps in backward_passes(forward, trained):
-        for op, each in steps:
+        for op, each in (step for step in steps if readers(step[0])):
             for saved in _read_back(forward, group, op, {t.name for step in each for t in step.reads}):
                 key = (saved.group.name, saved.place, saved.tensor.name)
                 other = found.get(key, saved)

@@ -14,7 +14,7 @@ from roofline.units import format_figures, format_quantity
 _TIME_WORDS = {
     "matmul_forward": "matmuls, forward", "matmul_input_gradients": "matmuls, gradients of inputs",
     "matmul_weight_gradients": "matmuls, gradients of weights", "attention_forward": "attention, forward",
-    "attention_backward": "attention, backward", "widened": "frozen weights widened",
+    "attention_backward": "attention, backward", "widened": "frozen weights widened", "casts": "casts to fp8",
     "other": "norms, activations, embeddings", "loss": "loss",
     "recompute": "made again", "tensor_parallel": "tensor parallel collectives",
     "context_parallel": "context parallel collectives", "expert_parallel": "expert parallel collectives",

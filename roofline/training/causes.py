@@ -7,6 +7,7 @@ from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.transfers import Transfer
 from roofline.training.learning import WIDEN
+from roofline.training.narrow import CAST
 
 CAUSES = (
     "matmul_forward",
@@ -15,6 +16,7 @@ CAUSES = (
     "attention_forward",
     "attention_backward",
     "widened",
+    "casts",
     "other",
     "loss",
     "recompute",
@@ -22,7 +24,8 @@ CAUSES = (
     "context_parallel",
     "expert_parallel",
 )
-"""Of the operators of a microbatch; ``widened``: frozen weights, from how they are stored; ``other`` is what neither
+"""Of the operators of a microbatch; ``widened``: frozen weights, from how they are stored; ``casts``: of what matmuls
+read in fp8; ``other`` is what neither
 multiplies matrices nor attends."""
 
 
@@ -35,7 +38,7 @@ def cause_of(op: Op, cost: Cost, phase: Phase, weights: frozenset[str]) -> str:
     if cost.kind == "attention":
         return f"attention_{phase}"
     if not any(work.unit == "matrix" for work in op.work):
-        return "widened" if op.function == WIDEN else "other"
+        return {WIDEN: "widened", CAST: "casts"}.get(op.function, "other")
     if phase is Phase.FORWARD:
         return "matmul_forward"
     own = any(tensor.gradient_of in weights for tensor in op.writes)

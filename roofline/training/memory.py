@@ -232,7 +232,8 @@ class MemoryOfSteps:
         recipe = self.question.recipe
         own = [weight for weight in weights if weight.place == place and of(weight)]
         size = [where(w.replicas > 1, w.elements, 0.0) for w in own]
-        computed = [recipe.computed_bytes if w.width is None else w.width for w in own]
+        narrow = recipe.narrow is not None and recipe.narrow.gathers
+        computed = [_gathered_width(w, 1 if narrow and w.narrow else recipe.computed_bytes) for w in own]
         return (
             added(each * width for each, width in zip(size, computed, strict=True)),
             added(each * recipe.computed_bytes * w.trained for each, w in zip(size, own, strict=True)),
@@ -255,6 +256,10 @@ def _fullest(several: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], Any]:
         most = tuple(where(more, new, old) for new, old in zip(parts, most, strict=True))
         place = where(more, float(number), place)
     return most, place
+
+
+def _gathered_width(weight: LocalWeight, computed: Number) -> Number:
+    return computed if weight.width is None else weight.width
 
 
 def _spread(layouts: Layout) -> Layout:
@@ -309,7 +314,7 @@ def least_memory_of(
     rows, each, network = _spread(layouts), microbatch, question.network
     if rows is not layouts:
         each = np.asarray(microbatch, dtype=np.float64)[:, None, None]
-    weights = tuple(local_weights(network.forward, rows, network.trained))
+    weights = tuple(local_weights(network.forward, rows, network.trained, network.narrow_names))
     layers = max(layer_count(network.program), 1)  # what has none is one stage
     return MemoryOfSteps(question, rows, each, (NOTHING,), shardings, layers, (_NO_ACTIVATIONS,), weights)
 

@@ -27,6 +27,7 @@ from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
 from roofline.timing.timing import NOTHING, Timing, banded, between_steps, total
 from roofline.training.causes import CAUSES, cause_of
+from roofline.training.narrow import CAST
 
 ATTENTION_TRAINING = "attention_training"
 """The constants of both passes of fused attention."""
@@ -105,8 +106,10 @@ class Microbatch:
 
 
 def _runs_for(op: Op) -> str:
-    """The operator itself; of a collective, the one that it gathers for, or whose sum it reduces."""
-    return op.name.partition(".")[0] if op.transfer else op.name
+    """The operator itself; of a collective, the one that it gathers for, or whose sum it reduces; of a cast, the one
+    that wrote what it casts.
+    """
+    return op.name.partition(".")[0] if op.transfer or op.function == CAST else op.name
 
 
 def _is_forward(priced: Priced) -> bool:

@@ -20,6 +20,7 @@ from roofline.program.program import Program
 from roofline.program.recompute import Recompute
 from roofline.program.saved import Saved, saved_as_read, saved_tensors
 from roofline.program.training import training_program, with_loss
+from roofline.training.narrow import Narrow, matrices, multiplies
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,13 @@ class Network:
     """The forward pass of a network over whole sequences, and what follows from it.
 
     ``trained`` says of a weight whether it learns. ``stated``: both passes, where they are not derived but were traced,
-    with the names of what backward reads of the forward pass.
+    with the names of what backward reads of the forward pass. ``narrow``: how matmuls are fed in fp8, where they are.
     """
 
     program: Program
     trained: Callable[[Tensor], bool] = lambda _: True
     stated: tuple[Program, frozenset[str]] | None = None
+    narrow: Narrow | None = None
     _saved: dict[Recompute, list[Saved]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -46,7 +48,17 @@ class Network:
     @cached_property
     def step(self) -> Program:
         """Both passes."""
+        return self._wide if self.narrow is None else self.narrow.apply(self._wide)
+
+    @cached_property
+    def _wide(self) -> Program:
+        """The same without casts to fp8."""
         return training_program(self.program, self.trained) if self.stated is None else self.stated[0]
+
+    @cached_property
+    def narrow_names(self) -> frozenset[str]:
+        """Names of the weights that are multiplied in fp8."""
+        return frozenset() if self.narrow is None else matrices(self._wide)
 
     @cached_property
     def learns_whole(self) -> bool:
@@ -67,8 +79,15 @@ class Network:
 
     def _saved_under(self, policy: Recompute) -> list[Saved]:
         if self.stated is None:
-            return saved_tensors(self.program, policy, self.trained)
+            found = saved_tensors(self.program, policy, self.trained)
+            return found if self.narrow is None else self._as_stored(self.narrow, found)
         return saved_as_read(self.forward, self.stated[1], policy)
+
+    def _as_stored(self, how: Narrow, found: list[Saved]) -> list[Saved]:
+        names = self.narrow_names
+        narrow = saved_tensors(self.program, trained=self.trained, readers=lambda op: multiplies(op, names))
+        wide = saved_tensors(self.program, trained=self.trained, readers=lambda op: not multiplies(op, names))
+        return [kept for each in found for kept in how.stored(each, narrow, wide)]
 
 
 # Traced modules

@@ -130,6 +130,10 @@ def read_training(
     what = {"sequence": sequence, "longest": longest, "batch": batch, "dtype": recipe.computes}
     request = _request(network, hardware, device, asked, what)
     policy = None if asked["recompute"] is None else _policy(asked["recompute"])
+    if recipe.narrow is not None and (traced or asked["lora"] or asked["trained"] or asked["weight_dtype"]):
+        part_of = "a traced module" if traced else "frozen weights and adapters"
+        msg = f"dtype {recipe.name}: {part_of} in fp8 is not modelled; give --dtype bf16-mixed"
+        raise WorkloadError(msg)
     if traced:
         own = traced_network(network, request.conventions, compiled=request.engine.kernels != "single")
         return TrainingQuestion(
@@ -143,9 +147,10 @@ def read_training(
     program = with_dropout(program) if asked["dropout"] else program
     if request.engine.kernels == "single":
         program = written_out(program, narrow=recipe.computed_bytes < DTYPE_BYTES["fp32"])
+    own = Network(program, trained, narrow=recipe.narrow)
     return TrainingQuestion(
-        request, Network(program, trained), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
-        read_schedule(asked["schedule"]), given_degrees(asked), asked["microbatch"], asked["zero"], policy,
+        request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
+        given_degrees(asked), asked["microbatch"], asked["zero"], policy,
         asked["dropout"], asked["hidden"], learning, documents, tuple((asked["set"] or {}).items()),
         asked["gradients"], replicate=asked["replicate"],
     )  # fmt: skip
@@ -262,8 +267,12 @@ def sequences_of(wanted: float) -> int:
 
 
 def _check(asked: TrainOptions) -> None:
-    if asked["dtype"] in RECIPES and RECIPES[asked["dtype"]].gathers and asked["zero"] not in (None, 3):
-        msg = f"zero {asked['zero']}: {asked['dtype']} casts weights as they are gathered, which is --zero 3"
+    recipe = RECIPES.get(asked["dtype"] or "")
+    if recipe is not None and recipe.gathers and asked["zero"] not in (None, 3):
+        msg = f"zero {asked['zero']}: {recipe.name} casts weights as they are gathered, which is --zero 3"
+        raise UsageError(msg)
+    if recipe is not None and asked["zero"] == 3 and 3 not in recipe.zero:
+        msg = f"zero 3: {recipe.name} keeps casts of whole weights; give --zero 0, 1 or 2, or --dtype fp8-fsdp"
         raise UsageError(msg)
     for name, value in (("microbatch", asked["microbatch"]), ("replicate", asked["replicate"])):
         if value is not None:

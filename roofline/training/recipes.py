@@ -7,6 +7,7 @@ from dataclasses import replace
 from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches
 from roofline.program.workload import DTYPE_BYTES, Precision
+from roofline.training.narrow import Narrow
 
 
 @frozen
@@ -17,6 +18,7 @@ class TrainingRecipe:
     ``master``: a further copy that the optimizer updates, empty where it updates the weights themselves; its states are
     as wide. ``gradients``: what microbatches' gradients add up in. ``copies`` of each weight are kept besides in the
     format that is computed in: casts. ``gathers``: weights are cast as they are gathered, which ZeRO 3 alone does.
+    ``narrow``: how matmuls are fed in fp8, where they are.
     """
 
     name: str
@@ -27,6 +29,14 @@ class TrainingRecipe:
     source: str
     copies: int = 0
     gathers: bool = False
+    narrow: Narrow | None = None
+
+    @property
+    def zero(self) -> tuple[int, ...]:
+        """The stages of ZeRO that have it: casts that rest from update to update have weights that do."""
+        if self.gathers:
+            return (3,)
+        return (0, 1, 2) if self.narrow is not None and self.narrow.rests else (0, 1, 2, 3)
 
     @property
     def precision(self) -> Precision:
@@ -74,6 +84,8 @@ class TrainingRecipe:
 
 _MEGATRON = "Megatron-LM, theoretical_memory_usage.py: 18 bytes a parameter with AdamW"
 
+_FSDP = "torch FSDP2, MixedPrecisionPolicy: weights in fp32, cast to bf16 as they are gathered, gradients in fp32"
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -90,8 +102,37 @@ RECIPES = {
             "fp32",
             "",
             "fp32",
-            "torch FSDP2, MixedPrecisionPolicy: weights in fp32, cast to bf16 as they are gathered, gradients in fp32",
+            _FSDP,
             gathers=True,
+        ),
+        TrainingRecipe(
+            "fp8-mixed",
+            "bf16",
+            "bf16",
+            "fp32",
+            "fp32",
+            f"{_MEGATRON}; --fp8-format hybrid --fp8-recipe delayed, Transformer Engine's copies of weights in fp8",
+            narrow=Narrow(dynamic=False, saves=True, rests=True),
+        ),
+        TrainingRecipe(
+            "fp8-fsdp",
+            "bf16",
+            "fp32",
+            "",
+            "fp32",
+            f"{_FSDP}; torchao float8 training, tensorwise, weights cast behind their gathering",
+            gathers=True,
+            narrow=Narrow(dynamic=True, saves=False, rests=False),
+        ),
+        TrainingRecipe(
+            "fp8-fsdp-gather",
+            "bf16",
+            "fp32",
+            "",
+            "fp32",
+            f"{_FSDP}; torchao float8 training, tensorwise, enable_fsdp_float8_all_gather",
+            gathers=True,
+            narrow=Narrow(dynamic=True, saves=False, rests=False, gathers=True),
         ),
         TrainingRecipe("bf16", "bf16", "bf16", "", "bf16", "weights, gradients and states in bf16"),
         TrainingRecipe("fp32", "fp32", "fp32", "", "fp32", "all in fp32, matrix units without tf32"),

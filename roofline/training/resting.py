@@ -12,7 +12,7 @@ sharding (HSDP) splits within groups of replicas: n are the devices of a group.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -41,7 +41,7 @@ class LocalWeight:
 
     ``place``: 0 before the layers, 1 in them, 2 behind them. ``replicas``: devices that hold the same. ``matrix``:
     whether it is a matrix of a layer, not a vector, a table or a head. ``trained``: whether it learns; ``width``: bytes
-    of an element, where it is stored in a format of its own.
+    of an element, where it is stored in a format of its own; ``narrow``: whether it is multiplied in fp8.
     """
 
     place: int
@@ -53,6 +53,7 @@ class LocalWeight:
     tied: bool
     trained: bool = True
     width: Number | None = None
+    narrow: bool = False
 
     @property
     def elements(self) -> Number:
@@ -61,11 +62,13 @@ class LocalWeight:
 
 
 def local_weights(
-    program: Program, layout: Layout, trained: Callable[[Tensor], bool] = lambda _: True
-) -> list[LocalWeight]:
+    program: Program, layout: Layout, trained: Callable[[Tensor], bool] = lambda _: True,
+    narrow: Collection[str] = (),
+) -> list[LocalWeight]:  # fmt: skip
     """The weights of a forward pass as a device of a layout, of numbers or arrays, holds them; each once.
 
-    A weight that is tied and used before and behind the layers stands at both places where these are two stages.
+    Those of the names ``narrow`` are multiplied in fp8. A weight that is tied and used before and behind the layers
+    stands at both places where these are two stages.
     """
     mesh = Mesh(layout, Phase.FORWARD)
     groups = [group for group in program.groups if Phase.FORWARD in group.phases]
@@ -78,7 +81,8 @@ def local_weights(
                 if tensor.role == "weight" and key not in seen:
                     again = tensor.tied and any(name == tensor.name for _, name in seen)
                     seen.add(key)
-                    weight = replace(_local(program, mesh, group, op, tensor, place), trained=trained(tensor))
+                    weight = _local(program, mesh, group, op, tensor, place)
+                    weight = replace(weight, trained=trained(tensor), narrow=tensor.name in narrow)
                     found.append(replace(weight, matrices=weight.matrices * (layout.pp > 1)) if again else weight)
     return found
 
@@ -162,7 +166,9 @@ class Resting:
         return self._sum(weights, place, self._states, split=zero >= 1)
 
     def updated_bytes(self, weights: Sequence[LocalWeight], zero: int, place: int) -> Number:
-        """Bytes that an update moves: gradients are read, states, master copies and weights read and written."""
+        """Bytes that an update moves: gradients are read, states, master copies and weights read and written; copies in
+        fp8 are written of whole weights.
+        """
         r = self.recipe
 
         def moved(w: LocalWeight) -> Number:
@@ -170,7 +176,11 @@ class Resting:
                 self._states(w) - w.elements * r.master_bytes
             )
 
-        return self._sum(weights, place, moved, split=zero >= 1)
+        def copied(w: LocalWeight) -> Number:
+            there = r.narrow is not None and r.narrow.copies > 0 and w.narrow
+            return self._copies(w) + w.elements * r.weight_bytes * there
+
+        return self._sum(weights, place, moved, split=zero >= 1) + self._sum(weights, place, copied, split=False)
 
     def contracted_flops(self, weights: Sequence[LocalWeight], zero: int, place: int) -> Number:
         """FLOPs of the contractions of an update at a place."""
@@ -185,7 +195,13 @@ class Resting:
         return self._sum(weights, place, lambda w: w.elements * self.optimizer_of(w).flops, split=zero >= 1)
 
     def _kept(self, weight: LocalWeight) -> Number:
-        return weight.elements * (self.recipe.weight_bytes if weight.width is None else weight.width)
+        own = weight.elements * (self.recipe.weight_bytes if weight.width is None else weight.width)
+        return own + self._copies(weight)
+
+    def _copies(self, weight: LocalWeight) -> Number:
+        """Bytes of the copies in fp8."""
+        narrow = self.recipe.narrow
+        return weight.elements * narrow.copies if narrow is not None and weight.narrow else 0.0
 
     def _states(self, weight: LocalWeight) -> Number:
         r = self.recipe

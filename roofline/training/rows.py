@@ -152,7 +152,8 @@ def steps_of(
     recipe, exchanges = question.recipe, []
     for way in _ways(shardings):
         summed = sharded if way[0].plain else sharded_step(question, layouts, replace(way[0], zero=1))
-        apart = not question.network.learns_whole and any(each.zero == 3 for each in way)
+        narrow = recipe.narrow is not None and recipe.narrow.gathers
+        apart = (narrow or not question.network.learns_whole) and any(each.zero == 3 for each in way)
         fetched = sharded_step(question, layouts, replace(way[0], zero=3)) if apart else None
         exchanges.append(
             price_exchanges(

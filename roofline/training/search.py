@@ -24,7 +24,7 @@ from roofline.training.memory import SHARDING_AXIS, joined, least_memory_of, mem
 from roofline.training.microbatch import Exchanges
 from roofline.training.question import TrainingQuestion
 from roofline.training.recomputing.staircase import staircase
-from roofline.training.resting import ZERO, LocalWeight, Sharding
+from roofline.training.resting import LocalWeight, Sharding
 from roofline.training.rows import Steps, steps_of
 from roofline.training.schedules import Schedule, read_schedule
 from roofline.units import format_quantity
@@ -155,7 +155,7 @@ def zero_of(question: TrainingQuestion) -> tuple[int, ...]:
     """The stages of ZeRO that are tried: the one given, or all that the recipe has, and that can be started."""
     if question.zero is not None:
         return (question.zero,)
-    every = (3,) if question.recipe.gathers else ZERO
+    every = question.recipe.zero
     return tuple(zero for zero in every if question.startable is None or zero in question.startable.zero) or every
 
 
@@ -208,9 +208,7 @@ def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
         grouped = held & (np.asarray(replicas(layouts)) % question.replicate == 0)
         if not grouped.any():
             most = int(np.max(np.asarray(replicas(layouts))[held]))
-            msg = (
-                f"replicate {question.replicate}: it divides the replicas of no layout, {most} at most; give a divisor"
-            )
+            msg = f"replicate {question.replicate} divides the replicas of no layout, {most} at most; give a divisor"
             raise WorkloadError(msg)
         held = grouped
     some = layouts.at(held)
@@ -335,9 +333,8 @@ def _rows_of(steps: Steps, layouts: Layout, microbatch: Any, policies: tuple[Rec
     replicate = np.broadcast_to(groups, shape).ravel().astype(np.int64)
     others = np.array([not each.plain for each in shardings])[stage] & (replicate == 1)  # as over all replicas
     kept = slice(None) if not others.any() else ~others
-    row = row[kept]
-    columns = [np.array([each.zero for each in shardings])[stage], replicate, time, high, memory, fits]
+    row, zero = row[kept], np.array([each.zero for each in shardings])[stage]
     return TrainingTable(
-        layouts.at(row), microbatch[row], policy[kept], *(column[kept] for column in columns), policies,
-        float(saved.min()),
+        layouts.at(row), microbatch[row], policy[kept], zero[kept], replicate[kept], time[kept], high[kept],
+        memory[kept], fits[kept], policies, float(saved.min()),
     )  # fmt: skip

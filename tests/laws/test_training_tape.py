@@ -89,7 +89,7 @@ def check(case: Case, count: int) -> tuple[Tape, list[dict[str, Any]]]:
     fixed = {name: value for name, value in asked.items() if name not in OF_THE_POINT}
     if step.question.request.fleet.counted:
         fixed |= {name: int(degree) for name, degree in choice.layout.to_dict().items() if name != "dcp"}
-    fixed |= {"zero": choice.zero, "recompute": choice.policy.words}
+    fixed |= {"zero": choice.sharding.zero, "replicate": choice.sharding.replicate, "recompute": choice.policy.words}
     for _ in range(count):
         microbatch, pp = rng.randint(1, 3), int(choice.layout.pp)
         batch = microbatch * int(choice.layout.dp) * rng.randint(1, 6) * (2 * pp if pp > 1 else 1)

@@ -24,7 +24,10 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("torchtitan", "deepseek-v2-lite", "16xh100", {"batch": 64, "ep": 8, "recompute": "full"}),
     ("megatron", "gpt2", "8xa100", {"batch": 64, "sequence": 1024, "dropout": True, "kernels": "materialised"}),
     ("megatron", "llama-3.1-70b", "64xh100", {"batch": 512, "pp": 4, "tp": 8, "sp": 8, "schedule": "interleaved:5"}),
+    ("torchtitan", "llama-3.1-8b", "32xh100", {"batch": 64, "tp": 2, "cp": 1, "pp": 1, "replicate": 4}),
     ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "recompute": "every:2", "zero": 1}),
+    ("megatron", "qwen3-8b", "32xh100", {"batch": 64, "tp": 2, "cp": 1, "pp": 1, "zero": 1, "replicate": 4}),
+    ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "tp": 2, "sp": 2, "pp": 1, "cp": 1, "dtype": "fp8-mixed"}),
     ("megatron", "qwen2.5-7b", "8xh100", {"batch": 64, "tp": 4, "dtype": "fp16-mixed"}),
     ("megatron", "mixtral-8x7b", "64xh100", {"batch": 256, "ep": 8, "tp": 1, "optimizer": "sgd-momentum"}),
     ("megatron", "qwen3-30b-a3b", "64xh100", {"batch": 256, "ep": 8, "tp": 1, "cp": 1, "sequence": 2048}),
@@ -83,7 +86,7 @@ def test_a_file_of_torchtitan_with_its_defaults(tmp_path: Path) -> None:
     path = tmp_path / "llama3_8b.toml"
     path.write_text(TOML.replace("{mode}", '"full"'))
     step = train_launched(str(path), "8xh100").step
-    assert (step.question.batch, step.choice.microbatch, step.choice.zero) == (8, 1, 3)
+    assert (step.question.batch, step.choice.microbatch, step.choice.sharding.zero) == (8, 1, 3)
     assert step.choice.policy.words == "full"
     assert step.question.recipe.name == "bf16-fsdp"
 

@@ -15,6 +15,7 @@ from roofline.charts.kinds.training import draw_training
 from roofline.errors import WorkloadError
 from roofline.program.recompute import NOTHING, read_policy
 from roofline.training.recomputing.staircase import Stair, staircase
+from roofline.training.resting import Sharding
 from roofline.training.rows import steps_of
 from roofline.training.step import TrainingStep
 
@@ -34,7 +35,7 @@ def test_stairs_are_what_a_step_saves_and_runs_again(model: str, tp: int) -> Non
         assert before.saved_bytes > after.saved_bytes
         assert before.again_s <= after.again_s
     policies = tuple(stair.policy for stair in stairs)
-    steps = steps_of(found.question, found.choice.layout, 1, policies, (1,))
+    steps = steps_of(found.question, found.choice.layout, 1, policies, (Sharding(1),))
     layers = [float(np.ravel(held.saved[1])[0]) for held in steps.memory.held]
     assert [stair.saved_bytes for stair in stairs] == pytest.approx(layers)
     seconds = [float(np.ravel(steps.passes.again(policy).time_s)[0]) for policy in policies]
@@ -44,7 +45,7 @@ def test_stairs_are_what_a_step_saves_and_runs_again(model: str, tp: int) -> Non
 def test_whole_layers_are_not_faster_than_the_last_stair() -> None:
     found = step(tp=1)
     stairs = staircase(found.question).stairs
-    steps = steps_of(found.question, found.choice.layout, 1, (read_policy("full"),), (1,))
+    steps = steps_of(found.question, found.choice.layout, 1, (read_policy("full"),), (Sharding(1),))
     assert stairs[-1].again_s <= float(np.ravel(steps.passes.again(read_policy("full")).time_s)[0])
     assert stairs[-1].saved_bytes < 0.2 * stairs[0].saved_bytes
 

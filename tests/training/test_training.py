@@ -158,7 +158,7 @@ def test_a_row_of_the_search_is_the_step_by_itself(model: Any, options: dict[str
         choice = table.choice(row)
         given = {flag: int(degree) for flag, degree in choice.layout.to_dict().items()}
         alone = step(model, **{**options, **given, "microbatch": choice.microbatch, "recompute": choice.policy.words,
-                               "zero": choice.zero})  # fmt: skip
+                               "zero": choice.sharding.zero, "replicate": choice.sharding.replicate})  # fmt: skip
         assert float(alone.timing.time_s) == pytest.approx(table.time_s[row], rel=1e-12)
         assert alone.memory[alone.fullest].total == pytest.approx(table.memory_bytes[row], rel=1e-12)
 

@@ -14,7 +14,7 @@ from roofline.training.launching.said import degrees_of, degrees_said, experts_h
 from roofline.training.question import Startable
 from roofline.training.step import TrainingStep
 
-_FORMATS = {"bf16-mixed": "bf16", "fp16-mixed": "fp16"}
+_FORMATS = {"bf16-mixed": "bf16", "fp16-mixed": "fp16", "fp8-mixed": "bf16"}
 _KERNELS = ("fa2", "materialised")
 
 
@@ -57,13 +57,15 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
         said["recompute"] = "selective"
     if q.recipe.name in _FORMATS:
         said[_FORMATS[q.recipe.name]] = True
+    if q.recipe.narrow is not None:
+        said |= {"fp8": "hybrid", "fp8_scaling": "delayed"}
     return said
 
 
 def _check(step: TrainingStep) -> None:
     q, choice = step.question, step.choice
     if q.recipe.name not in (*_FORMATS, "fp32"):
-        refuse("megatron", f"no flag says {q.recipe.name}; give --dtype bf16-mixed, fp16-mixed or fp32")
+        refuse("megatron", f"no flag says {q.recipe.name}; give --dtype bf16-mixed, fp8-mixed, fp16-mixed or fp32")
     if q.request.engine.name != "megatron":
         refuse("megatron", f"it does not run as {q.request.engine.name} does; give --engine megatron")
     if q.request.asked["kernels"] not in (None, *_KERNELS):
@@ -127,6 +129,11 @@ def _recipe(said: Mapping[str, Said]) -> str:
     if said.get("bf16") and said.get("fp16"):
         msg = "from: --bf16 and --fp16 stand side by side; expected one of them"
         raise UsageError(msg)
+    if said.get("fp8"):
+        if not said.get("bf16"):
+            msg = "from: --fp8-format stands beside --bf16; add it"
+            raise UsageError(msg)
+        return "fp8-mixed"
     return "bf16-mixed" if said.get("bf16") else "fp16-mixed" if said.get("fp16") else "fp32"
 
 

@@ -90,11 +90,10 @@ def staircase(question: TrainingQuestion) -> Staircase:
         seconds[key] = seconds.get(key, 0.0) + _one(each.cost.count) * _one(each.timing.time_s)
     sizes = {**question.network.program.sizes, **{x: _one(size) for x, size in steps.memory.sizes.items()}}
     where, widths = lying(question.network.forward, layout), FloatWidths(question.recipe.precision)
-    held = {
-        (each.group.name, each.op.name, each.tensor.name): _one(of_tensor(each, sizes, widths, where))
-        for each in question.network.saved(NOTHING)
-        if each.group.stacked
-    }
+    held: dict[Key, float] = {}
+    for saved in (each for each in question.network.saved(NOTHING) if each.group.stacked):
+        written = (saved.group.name, saved.op.name, saved.tensor.name)  # in two formats, where it is kept so
+        held[written] = held.get(written, 0.0) + _one(of_tensor(saved, sizes, widths, where))
     layers = [_Layer(group, held) for group in question.network.forward.groups if group.stacked]
     fixed = {key for layer in layers for key in layer.streams}
     droppable = sorted((key for key in held if key not in fixed), key=lambda key: (-held[key], key))[:MOST_TENSORS]
