@@ -72,6 +72,9 @@ def record_training(
     if options["days"] is not None:
         msg = "days is searched by train; a tape has the devices of its point, leave it out"
         raise UsageError(msg)
+    if options["offload"] is not None:
+        msg = "offload is not recorded; ask train, or leave it out"
+        raise UsageError(msg)
     question = read_training(model, hardware, options)
     table = search(question)
     choice = table.choice(table.best(1)[0])

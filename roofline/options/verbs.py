@@ -363,6 +363,15 @@ class TrainingStep(TypedDict, total=False):
     gradients: Annotated[
         str | None, Option("Format in which gradients are accumulated.", usual="as the recipe has it", metavar="FORMAT")
     ]
+    offload: Annotated[
+        str | None,
+        Option(
+            "Optimizer offload: states in the host's memory, optimizer=200GB@55GB/s for each device; optimizer-cpu is "
+            "updated by the CPU.",
+            usual="none",
+            metavar="optimizer",
+        ),
+    ]
     dropout: Annotated[bool, Option("With dropout and its masks.", default=False)]
     hidden: Annotated[
         float,
@@ -380,7 +389,8 @@ class TrainingFormat(TypedDict, total=False):
     dtype: Annotated[
         str | None,
         Option(
-            "Recipe: bf16-mixed, fp16-mixed, bf16-autocast, bf16-fsdp, bf16, fp32.",
+            "Recipe: bf16-mixed, fp8-mixed, fp16-mixed, bf16-autocast, bf16-fsdp, fp8-fsdp, fp8-fsdp-gather, bf16 or "
+            "fp32.",
             usual="bf16-mixed, or fp16-mixed or fp32 where a device has no bf16",
             metavar="RECIPE",
             everyday=True,

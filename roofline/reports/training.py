@@ -95,9 +95,16 @@ def _memory_line(step: TrainingStep) -> str:
     stage = f" on the {step.fullest} stage" if step.choice.layout.pp > 1 else ""
     if step.room_bytes is None:
         return f"needs {total} a device{stage}; its memory is not known"
+    host, held = step.question.host, format_quantity(step.host_bytes, "bytes")
+    if host is not None and step.host_bytes > host.bytes:
+        whole = format_quantity(host.bytes, "bytes")
+        return (
+            f"DOES NOT FIT: {held} of optimizer states, {whole} of the host's memory for each device; give more devices"
+        )
     verdict = "fits" if step.fits else "DOES NOT FIT"
     room = format_quantity(step.room_bytes, "bytes")
     line = f"{verdict}: {total} of {room} that the runtime leaves a device{stage}, fullest {step.peak}"
+    line += f"; optimizer states, {held}, in the host's memory, {host.words}" if host is not None else ""
     return line if step.fits else line + _remedies(step)
 
 

@@ -92,6 +92,7 @@ class TrainingStepAnswer(TypedDict):
     staircase: NotRequired[Annotated[StaircaseAnswer, Says("with recompute optimal")]]
     peak: Annotated[str, Says("when its memory is fullest")]
     room_bytes: Annotated[float | None, Says("memory of a device that the runtime leaves; null: not known", "B")]
+    host_bytes: Annotated[float, Says("optimizer states of a device in the host's memory; 0: none", "B")]
     remedies: Annotated[list[RemedyAnswer], Says("what would make it fit, each change by itself")]
     microbatches: NotRequired[Annotated[int, Says("microbatches of a step of a replica")]]
     time_s: NotRequired[Annotated[float, Says("expected time of a step", "s")]]

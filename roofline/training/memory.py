@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -118,10 +119,21 @@ class MemoryOfSteps:
         """The bytes of a stage at its fullest; 0 of one that a layout does not have."""
         gradients, saved, working, gathered = _fullest(self._moments(stage))[0]
         rest = self.resting
-        weights, states = (self._at_rest(of, stage) for of in (rest.weight_bytes, rest.state_bytes))
+        weights, states = self._at_rest(rest.weight_bytes, stage), self._states(stage)
+        if self.question.host is not None:
+            states = 0.0 * states
         there = (self.layouts.pp > 0, self.layouts.pp > 2, self.layouts.pp > 1)[stage]
         found = MemoryByCause(weights, gradients, states, saved, working, gathered)
         return found.each(lambda size: where(there, size, 0.0))
+
+    def _states(self, stage: int) -> Any:
+        return self._at_rest(self.resting.state_bytes, stage)
+
+    def on_host(self) -> Any:
+        """The most bytes of optimizer states that any device has in the host's memory; 0 where they are its own."""
+        if self.question.host is None:
+            return 0.0
+        return reduce(maximum, (self._states(stage) for stage in STAGES))
 
     def activations(self) -> Any:
         """The most bytes of activations, saved and worked on, that any stage holds at once."""

@@ -29,6 +29,7 @@ from roofline.program.workload import DTYPE_BYTES, MAX_LENGTH
 from roofline.program.written_out import written_out
 from roofline.training.learning import EVERYTHING, Learning, read_learning
 from roofline.training.network import Network, check_traced, traced_network
+from roofline.training.offload import HostMemory, read_offload
 from roofline.training.optimizers import Optimizer, read_optimizer
 from roofline.training.recipes import RECIPES, TrainingRecipe, read_training_recipe
 from roofline.training.resting import ZERO
@@ -71,7 +72,8 @@ class TrainingQuestion:
     ``zero``, ``replicate`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data
     parallelism's exchanges that runs behind the passes for free. ``learning``: what of the network learns.
     ``documents``: tokens of those that are packed into a sequence, none where it is one. ``gradients``: the format that
-    they were asked to add up in. ``startable``: what a search is bound to.
+    they were asked to add up in.
+    ``startable``: what a search is bound to. ``host``: where optimizer states are, if not on the devices.
     """
 
     request: Request
@@ -93,6 +95,7 @@ class TrainingQuestion:
     gradients: str | None = None
     startable: Startable | None = None
     replicate: int | None = None
+    host: HostMemory | None = None
 
     @property
     def grouped(self) -> tuple[int, ...]:
@@ -129,6 +132,7 @@ def read_training(
     longest = max(documents, default=sequence)
     what = {"sequence": sequence, "longest": longest, "batch": batch, "dtype": recipe.computes}
     request = _request(network, hardware, device, asked, what)
+    host = read_offload(asked["offload"], device, request.fleet.links)
     policy = None if asked["recompute"] is None else _policy(asked["recompute"])
     if recipe.narrow is not None and (traced or asked["lora"] or asked["trained"] or asked["weight_dtype"]):
         part_of = "a traced module" if traced else "frozen weights and adapters"
@@ -139,7 +143,7 @@ def read_training(
         return TrainingQuestion(
             request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
             given_degrees(asked), asked["microbatch"], asked["zero"], policy, False, asked["hidden"],
-            overrides=tuple((asked["set"] or {}).items()), replicate=asked["replicate"],
+            overrides=tuple((asked["set"] or {}).items()), replicate=asked["replicate"], host=host,
         )  # fmt: skip
     learning = read_learning(asked)
     program = learning.apply(packed(request.program, documents) if documents else request.program)
@@ -152,7 +156,7 @@ def read_training(
         request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
         given_degrees(asked), asked["microbatch"], asked["zero"], policy,
         asked["dropout"], asked["hidden"], learning, documents, tuple((asked["set"] or {}).items()),
-        asked["gradients"], replicate=asked["replicate"],
+        asked["gradients"], replicate=asked["replicate"], host=host,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.number import added
 from roofline.parallelism.layout import Layout
+from roofline.training.offload import read_offload
 from roofline.training.optimizers import read_optimizer
 from roofline.training.question import TrainingQuestion
 from roofline.training.recipes import read_training_recipe
@@ -44,6 +45,9 @@ def _changes(question: TrainingQuestion) -> Iterator[tuple[Remedy, TrainingQuest
         yield Remedy("a smaller microbatch", "without --microbatch"), replace(q, microbatch=None)
     if q.given and q.request.fleet.counted:
         yield Remedy("another layout", "without the degrees given"), replace(q, given={})
+    if q.host is None and (level := q.request.device.host_memory) is not None and level.capacity:
+        host = read_offload("optimizer", q.request.device, q.request.fleet.links)
+        yield Remedy("optimizer states in the host's memory", "--offload optimizer"), replace(q, host=host)
     if q.optimizer.name != "adamw8bit":
         yield Remedy("8-bit states", "--optimizer adamw8bit"), replace(q, optimizer=read_optimizer("adamw8bit"))
     if q.recipe.name != "bf16" and q.recipe.computes == "bf16":

@@ -132,10 +132,20 @@ class Steps:
         )
         update = _cost("elementwise", self.memory.question.recipe.updated, vector_flops=elementwise, bytes=moved)
         timing = self.machine.time(update)
-        if not self.memory.question.optimizer.orthogonal:
+        if self.memory.question.optimizer.orthogonal:
+            matmuls = _cost("matmul", self.memory.question.recipe.computes, flops=contracted)
+            timing = total([(1, timing), (1, self.machine.time(matmuls))])
+        if (host := self.memory.question.host) is None:
             return timing
-        matmuls = _cost("matmul", self.memory.question.recipe.computes, flops=contracted)
-        return total([(1, timing), (1, self.machine.time(matmuls))])
+        states, gradients, kept = (
+            reduce(maximum, self.memory.of_stages([of(weights, max(zero, least), at) for at in STAGES]))
+            for of, least in (
+                (rest.state_bytes, 0),
+                (rest.gradient_bytes, 2 * (zero > 0)),
+                (rest.weight_bytes, 3 * (zero > 0)),
+            )
+        )
+        return host.update(timing, states, gradients, kept, moved)
 
 
 def steps_of(

@@ -20,7 +20,7 @@ from roofline.prediction.request import asked_at
 from roofline.program.recompute import NOTHING, Recompute, read_policy
 from roofline.timing.timing import Timing
 from roofline.training.activations import Activations
-from roofline.training.memory import SHARDING_AXIS, joined, least_memory_of, memory_of
+from roofline.training.memory import SHARDING_AXIS, MemoryOfSteps, joined, least_memory_of, memory_of
 from roofline.training.microbatch import Exchanges
 from roofline.training.question import TrainingQuestion
 from roofline.training.recomputing.staircase import staircase
@@ -133,8 +133,15 @@ def _fits_in(question: TrainingQuestion, layouts: Layout, microbatch: Any, room:
     few = np.flatnonzero(np.min(least, axis=(1, 2)) <= room * (1 + _ROUNDING))
     if not few.size:
         return False
-    memory = memory_of(question, layouts.at(few), microbatch[few], policies, shardings).fullest()
-    return bool(((memory.total <= room) & (memory.saved <= _most_saved(question))).any())
+    steps = memory_of(question, layouts.at(few), microbatch[few], policies, shardings)
+    memory = steps.fullest()
+    return bool(((memory.total <= room) & (memory.saved <= _most_saved(question)) & _in_host(steps)).any())
+
+
+def _in_host(memory: MemoryOfSteps) -> Any:
+    """Whether the host holds what was put there."""
+    host = memory.question.host
+    return True if host is None else memory.on_host() <= host.bytes
 
 
 def _most_saved(question: TrainingQuestion) -> float:
@@ -329,6 +336,7 @@ def _rows_of(steps: Steps, layouts: Layout, microbatch: Any, policies: tuple[Rec
     )
     room = steps.machine.room_bytes
     fits = (np.full(memory.shape, True) if room is None else memory <= room) & (saved <= _most_saved(question))
+    fits &= np.broadcast_to(_in_host(steps.memory), shape).ravel()
     groups = joined([np.zeros((len(microbatch), 1, 1)) + each.replicate for each in shardings], SHARDING_AXIS)
     replicate = np.broadcast_to(groups, shape).ravel().astype(np.int64)
     others = np.array([not each.plain for each in shardings])[stage] & (replicate == 1)  # as over all replicas

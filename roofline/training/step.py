@@ -72,6 +72,11 @@ class TrainingStep:
         return self.question.request.room_bytes
 
     @cached_property
+    def host_bytes(self) -> float:
+        """Optimizer states of a device that are in the host's memory, of the fullest stage. [B]"""
+        return _first(self.steps.memory.on_host())
+
+    @cached_property
     def memory(self) -> Mapping[str, MemoryByCause]:
         """Bytes on a device by stage and cause. [B]"""
         stages = [self.steps.memory.of(stage).each(_first) for stage in STAGES]
@@ -223,6 +228,7 @@ class TrainingStep:
             **({"staircase": self.staircase.to_dict()} if self.staircase else {}),
             "peak": self.peak,
             "room_bytes": self.room_bytes,
+            "host_bytes": self.host_bytes,
             "remedies": [{"change": each.words, "flags": each.flags} for each in self.remedies],
             **priced,
         }

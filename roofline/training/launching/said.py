@@ -20,6 +20,7 @@ def refuse_unsaid(step: TrainingStep, engine: str) -> None:
     said_nowhere = {
         "lora and trained": q.learning.rank is not None or bool(q.learning.words),
         "sequence-lengths": bool(q.documents),
+        "offload": q.host is not None,
         "gradients in another format": q.gradients is not None,
         "edits of the model": any(path.startswith("model.") for path, _ in q.overrides),
         "experts that are split otherwise than over the devices of tp and dp": layout.ep > 1 and layout.cp > 1,
