@@ -41,9 +41,9 @@ from roofline.sweeps.phases import LENGTHS, REQUEST, SERVING, TRAIN, axes_of
 from roofline.sweeps.study import Study
 from roofline.sweeps.targets import Limits, limits_in
 from roofline.tape.tape import Tape
-from roofline.training.optimizers import read_optimizer
+from roofline.training.kept.optimizers import read_optimizer
+from roofline.training.kept.recipes import RECIPES
 from roofline.training.question import TrainingQuestion, read_training
-from roofline.training.recipes import RECIPES
 from roofline.training.schedules import read_schedule
 from roofline.version import versions
 

@@ -6,8 +6,8 @@ from roofline.cost.cost import Cost
 from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.transfers import Transfer
+from roofline.training.kept.narrow import CAST
 from roofline.training.learning import WIDEN
-from roofline.training.narrow import CAST
 
 CAUSES = (
     "matmul_forward",

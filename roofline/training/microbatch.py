@@ -27,7 +27,7 @@ from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
 from roofline.timing.timing import NOTHING, Timing, banded, between_steps, total
 from roofline.training.causes import CAUSES, cause_of
-from roofline.training.narrow import CAST
+from roofline.training.kept.narrow import CAST
 
 ATTENTION_TRAINING = "attention_training"
 """The constants of both passes of fused attention."""

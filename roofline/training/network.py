@@ -20,7 +20,7 @@ from roofline.program.program import Program
 from roofline.program.recompute import Recompute
 from roofline.program.saved import Saved, saved_as_read, saved_tensors
 from roofline.program.training import training_program, with_loss
-from roofline.training.narrow import Narrow, matrices, multiplies
+from roofline.training.kept.narrow import Narrow, matrices, multiplies
 
 
 @dataclass(frozen=True)

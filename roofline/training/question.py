@@ -27,11 +27,11 @@ from roofline.program.packing import packed, read_lengths
 from roofline.program.recompute import Recompute, read_policy
 from roofline.program.workload import DTYPE_BYTES, MAX_LENGTH
 from roofline.program.written_out import written_out
+from roofline.training.kept.offload import HostMemory, read_offload
+from roofline.training.kept.optimizers import Optimizer, read_optimizer
+from roofline.training.kept.recipes import RECIPES, TrainingRecipe, read_training_recipe
 from roofline.training.learning import EVERYTHING, Learning, read_learning
 from roofline.training.network import Network, check_traced, traced_network
-from roofline.training.offload import HostMemory, read_offload
-from roofline.training.optimizers import Optimizer, read_optimizer
-from roofline.training.recipes import RECIPES, TrainingRecipe, read_training_recipe
 from roofline.training.resting import ZERO
 from roofline.training.schedules import Schedule, read_schedule
 
@@ -134,10 +134,8 @@ def read_training(
     request = _request(network, hardware, device, asked, what)
     host = read_offload(asked["offload"], device, request.fleet.links)
     policy = None if asked["recompute"] is None else _policy(asked["recompute"])
-    if recipe.narrow is not None and (traced or asked["lora"] or asked["trained"] or asked["weight_dtype"]):
-        part_of = "a traced module" if traced else "frozen weights and adapters"
-        msg = f"dtype {recipe.name}: {part_of} in fp8 is not modelled; give --dtype bf16-mixed"
-        raise WorkloadError(msg)
+    if recipe.narrow is not None:
+        _check_narrow(recipe, asked, traced=traced)
     if traced:
         own = traced_network(network, request.conventions, compiled=request.engine.kernels != "single")
         return TrainingQuestion(
@@ -290,6 +288,14 @@ def _check(asked: TrainOptions) -> None:
     if not isinstance(asked["hidden"], int | float) or not 0 <= asked["hidden"] <= 1:
         msg = f"hidden {asked['hidden']!r}: expected a share from 0 to 1"
         raise UsageError(msg)
+
+
+def _check_narrow(recipe: TrainingRecipe, asked: TrainOptions, *, traced: bool) -> None:
+    """Raises WorkloadError for what is not trained in fp8."""
+    if traced or asked["lora"] or asked["trained"] or asked["weight_dtype"]:
+        what = "a traced module" if traced else "frozen weights and adapters"
+        msg = f"dtype {recipe.name}: {what} in fp8 is not modelled; give --dtype bf16-mixed"
+        raise WorkloadError(msg)
 
 
 def _whole(name: str, value: object) -> None:

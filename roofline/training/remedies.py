@@ -10,10 +10,10 @@ from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.number import added
 from roofline.parallelism.layout import Layout
-from roofline.training.offload import read_offload
-from roofline.training.optimizers import read_optimizer
+from roofline.training.kept.offload import read_offload
+from roofline.training.kept.optimizers import read_optimizer
+from roofline.training.kept.recipes import read_training_recipe
 from roofline.training.question import TrainingQuestion
-from roofline.training.recipes import read_training_recipe
 from roofline.training.resting import Resting, local_weights
 from roofline.training.search import any_fits
 

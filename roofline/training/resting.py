@@ -26,8 +26,8 @@ from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.workload import DTYPE_BYTES
-from roofline.training.optimizers import Optimizer, read_optimizer
-from roofline.training.recipes import TrainingRecipe
+from roofline.training.kept.optimizers import Optimizer, read_optimizer
+from roofline.training.kept.recipes import TrainingRecipe
 
 Measure: TypeAlias = Callable[["LocalWeight"], Number]
 

@@ -98,7 +98,7 @@ STEP = "--seq-length 1024 --micro-batch-size 4 --global-batch-size 32"
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ("--fp8-format hybrid", "from: --fp8-format is not modelled of megatron core 0.16, at 000c4ac"),
+        ("--fp4-format e2m1", "from: --fp4-format is not modelled of megatron core 0.16, at 000c4ac"),
         ("--optimizer lamb", "from: --optimizer lamb: not modelled; expected adam, sgd, muon"),
         ("--attention-dropout 0.0", "--attention-dropout and --hidden-dropout: one of them alone is not modelled"),
         ("--swiglu", "of networks, GPT-2's kind is modelled"),

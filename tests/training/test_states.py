@@ -10,8 +10,8 @@ from roofline.parallelism.layout import Layout
 from roofline.program.conventions import Conventions
 from roofline.program.program import Program
 from roofline.program.training import with_loss
-from roofline.training.optimizers import OPTIMIZERS, read_optimizer
-from roofline.training.recipes import read_training_recipe
+from roofline.training.kept.optimizers import OPTIMIZERS, read_optimizer
+from roofline.training.kept.recipes import read_training_recipe
 from roofline.training.resting import LocalWeight, Resting, local_weights
 
 

@@ -28,11 +28,11 @@ from roofline.program.recompute import read_policy
 from roofline.program.saved import saved_tensors
 from roofline.program.training import training_program, with_loss
 from roofline.program.workload import Precision
+from roofline.training.kept.optimizers import read_optimizer
+from roofline.training.kept.recipes import read_training_recipe
 from roofline.training.microbatch import price_microbatch
 from roofline.training.network import Network
-from roofline.training.optimizers import read_optimizer
 from roofline.training.question import TrainingQuestion, read_training
-from roofline.training.recipes import read_training_recipe
 from roofline.training.resting import Resting, local_weights
 from roofline.training.schedules import read_schedule
 from roofline.training.search import any_fits, search, search_batches

@@ -7,7 +7,7 @@ from dataclasses import replace
 from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches
 from roofline.program.workload import DTYPE_BYTES, Precision
-from roofline.training.narrow import Narrow
+from roofline.training.kept.narrow import Narrow
 
 
 @frozen
