@@ -257,6 +257,24 @@ def projections(
     return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
 
 
+def factored_queries(*, source: str = "h") -> tuple[Op, ...]:
+    """Queries by way of a normed latent of rank Q that all heads share; keys and values are projected as ever.
+
+    >>> from sympy import symbols
+    >>> sizes = dict(zip("BTDQKGH", symbols("B T D Q K G H")))
+    >>> [(op.name, op.flops(sizes)) for op in factored_queries() if op.kind == "matmul"]
+    [('q_down', 2*B*D*Q*T), ('q_up', 2*B*G*H*K*Q*T)]
+
+    Source: Step-3 (arXiv 2507.19427), section 3.1; multi-matrix factorization attention (arXiv 2412.19255), section 3.
+    """
+    low = Tensor("q_latent", "B T Q")
+    return (
+        contract("q_down", Tensor(source, "B T D"), weight("w_q_down", "D Q"), low),
+        norm("q_latent_norm", low, low, kind="rms", axis="Q"),
+        contract("q_up", low, weight("w_q", "Q K G H"), Tensor("q", _HEADS)),
+    )
+
+
 def query_key_norm(
     *, kind: Norm = "rms", per_head: bool = False, across: bool = False, cached: bool = True, keys: bool = True
 ) -> Op:

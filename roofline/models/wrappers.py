@@ -30,6 +30,10 @@ _SILENT = {
 """What the class of a text model takes for the sizes that a wrapper's file leaves out, as transformers writes it."""
 
 
+_UNNAMED = {"llava": "llama", "llava_next": "llama", "minimax_m3_vl": "minimax_m3_vl_text"}
+"""What the class of a wrapper takes its text model for, where the file does not say of which type that is."""
+
+
 def opened(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The fields of a file, the thinker of an omni model in place of the whole; and what is left out of it, in words.
 
@@ -51,8 +55,10 @@ def _filled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
         return fields
     if str(fields.get("model_type")).endswith("_thinker"):  # untied where it is silent, whatever its text model's class
         fields = {"tie_word_embeddings": False, **fields}
-    silent = _SILENT.get(str(text.get("model_type")), {})
-    return {**fields, "text_config": {**silent, **text}} if silent else fields
+    unnamed = _UNNAMED.get(str(fields.get("model_type"))) if text.get("model_type") is None else None
+    named = {"model_type": unnamed} if unnamed is not None else {}
+    silent = _SILENT.get(str({**text, **named}.get("model_type")), {})
+    return {**fields, "text_config": {**silent, **text, **named}} if silent or named else fields
 
 
 def text_model(fields: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

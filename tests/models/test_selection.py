@@ -35,6 +35,7 @@ def test_filters_hold_together() -> None:
         "k-exaone-236b-a23b",
         "minimax-m2",
         "qwen3-235b-a22b",
+        "qwen3-vl-235b-a22b",
     ]
     assert listed("--family", "glm_moe_dsa") == ["glm-5", "glm-5.2"]
     assert listed("nano", "--kind", "hybrid", "--moe") == ["nemotron-3-nano-30b-a3b"]

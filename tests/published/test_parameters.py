@@ -57,6 +57,19 @@ STATED = {
     "qwen3-embedding-8b": "7.57",
     "qwen2.5-vl-7b": "8",
     "qwen3-vl-8b": "9",
+    "internvl3-8b": "7.94",
+    "llava-1.5-7b": "7.06",
+    "llava-v1.6-mistral-7b": "7.57",
+    "mimo-7b": "7",  # 7.83 with its layer of multi-token prediction
+    "nemotron-3-ultra-550b-a55b": "5.5e2",
+    "qwen3-vl-2b": "2.1",
+    "qwen3-vl-4b": "4.4",
+    "qwen3-vl-32b": "33",
+    "qwen3-vl-30b-a3b": "31",
+    "qwen3-vl-235b-a22b": "236",
+    "qwen3.5-122b-a10b": "122",
+    "step-3": "316",  # of 321, the rest its tower of images: table 1 of its report
+    "kimi-k2-thinking": "1.0e3",
     "qwen2-audio-7b": "8.4",
     "qwen2.5-omni-7b": "8.9",  # 7.6 of Qwen2.5-7B, 0.675 of the vision encoder, 0.64 of Whisper's encoder
     "qwen3-omni-30b-a3b": "31",  # 30, 0.65 and 0.54: table 1 of its report
@@ -106,17 +119,17 @@ STATED = {
     "gemma-2-9b": "9.24",
     "gemma-2-27b": "27.2",
     "gemma-3-1b": "1.00",
-    "gemma-4-26b-a4b": "25.2",
-    "gemma-4-31b": "30.7",
+    "gemma-4-26b-a4b": "25.8",
+    "gemma-4-31b": "31.3",
     # KerasHub's presets: 5.1 and 7.9 with the towers of images and sound, which transformers builds with 0.47.
     "gemma-4-e2b": "4.6",
     "gemma-4-e4b": "7.4",
     # Ollama's library, text alone: 4.46 and 6.87, with 0.021 and 0.031 of keys and values that no layer reads.
     "gemma-3n-e2b": "4.44",
     "gemma-3n-e4b": "6.84",
-    "gemma-3-4b": "3.88",
-    "gemma-3-12b": "11.8",
-    "gemma-3-27b": "27.0",
+    "gemma-3-4b": "4.30",
+    "gemma-3-12b": "12.2",
+    "gemma-3-27b": "27.4",
     "gpt-j-6b": "6.05",
     "gpt-neox-20b": "20.554567680",
     "gpt2-medium": "0.355",
@@ -173,7 +186,7 @@ STATED = {
     "qwen1.5-moe-a2.7b": "14.3",
     "gpt-oss-20b": "20.9",
     "gpt-oss-120b": "117",
-    "llama-4-scout": "108",
+    "llama-4-scout": "109",
     "llama-4-maverick": "4.0e2",
     "olmoe-1b-7b": "6.9",
     "yi-34b": "34.4",
@@ -362,6 +375,24 @@ def test_llama_2_7b_by_hand():
     assert load_model("llama-2-7b").parameters == by_hand
 
 
+def test_step_3_by_hand():
+    """Step-3 (arXiv 2507.19427), section 3.1: 64 queries of 256 by way of a latent of 2,048, one key and one value."""
+    V, D, Q, heads, H, F, E = 128_815, 7168, 2048, 64, 256, 5120, 48
+    attention = D * (Q + 2 * H) + Q + Q * heads * H + heads * H * D
+    routed, dense = (E + 1) * 3 * D * F + D * E, 3 * D * 18_432
+    assert load_model("step-3").parameters == 61 * (attention + 2 * D) + 56 * routed + 5 * dense + 2 * V * D + D
+
+
+def test_mimo_7b_is_a_qwen2():
+    """Its modeling file inherits Qwen2's; 7.83 B with a layer of prediction as published: 0.2 of it and its matmul."""
+    model = load_model("mimo-7b")
+    fields = {name: value for name, value in model.fields.items() if name not in ("head_dim", "use_mrope")}
+    assert (
+        model.parameters
+        == load_model({**fields, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}).parameters
+    )
+
+
 # A module built here
 
 
@@ -391,7 +422,7 @@ def test_the_tutorial_is_the_module_that_it_says_it_is():
 
 # Modules of transformers
 
-ELSEWHERE = ("bert-tutorial", "colbertv2", "step-3.5-flash")
+ELSEWHERE = ("bert-tutorial", "colbertv2", "mimo-7b", "step-3", "step-3.5-flash")
 """Presets of modules that transformers has not, or, Step's, without a head."""
 
 MODULES = [name for name in ARCHITECTURES if name not in ELSEWHERE]

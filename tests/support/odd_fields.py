@@ -57,8 +57,8 @@ def short_defaults(model_type: str) -> dict[str, Any]:
 def changed(fields: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each field deleted, and given each odd value, with words that say so."""
     for key, value in fields.items():
-        if key in ("model_type", "architectures"):
-            continue
+        if key in ("model_type", "architectures", "vision_config"):
+            continue  # without a tower the text model alone is read, and that is told
         yield f"without {key}", {name: other for name, other in fields.items() if name != key}
         for odd in ODD:
             if type(odd) is not type(value) or odd != value:

@@ -24,9 +24,9 @@ LINES = {
     "linear_hybrids": "kimi_linear lfm2 lfm2_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
     "llama_line": (
         "apertus arcee cwm ernie4_5 exaone4 gemma gemma2 gemma3_text gemma3n_text gemma4_text glm glm4 glm4v_text "
-        "granite granite_swa helium hunyuan_v1_dense hyperclovax internlm3 iquestcoder jais2 llama ministral "
-        "ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 qwen2_5_omni_text qwen2_5_vl_text qwen2_vl_text qwen3 "
-        "qwen3_vl_text seed_oss smollm3 vaultgemma"
+        "granite granite_swa helium hunyuan_v1_dense hyperclovax internlm3 iquestcoder jais2 llama mimo "
+        "ministral ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 qwen2_5_omni_text qwen2_5_vl_text qwen2_vl_text "
+        "qwen3 qwen3_vl_text seed_oss smollm3 vaultgemma"
     ),
     "mamba_hybrids": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
     "mixtures": (
@@ -37,7 +37,7 @@ LINES = {
     ),
     "state_spaces": "falcon_mamba mamba mamba2",
     "vision": "clip clip_text_model clip_vision_model vit",
-    "windowed_mixtures": "afmoe cohere2_moe exaone_moe mimo_v2_flash step3p5",
+    "windowed_mixtures": "afmoe cohere2_moe exaone_moe mimo_v2_flash step3_text step3p5",
 }
 """The module of each line of families, whose table has the module's name in capitals, and its model types."""
 
@@ -83,7 +83,7 @@ def _checked(model_type: str, family: object) -> Family:
 FAMILIES = Families(LINES)
 """``model_type`` -> how it maps onto a shape."""
 
-SYNONYMS = {"kimi_k2": "deepseek_v3", "minimax_m3": "minimax_m3_vl_text"}
+SYNONYMS = {"deepseek_ref": "deepseek_v4", "kimi_k2": "deepseek_v3", "minimax_m3": "minimax_m3_vl_text"}
 """Types of remote code whose fields and network are those of a known one."""
 
 

@@ -85,7 +85,7 @@ def _of_indexer(name: str, inner: str, default: int) -> Rule[int]:
 COMPRESSED: dict[str, Family] = {
     "minimax_m3_vl_text": replace(
         MIXTURE.but(
-            causal("MiniMaxM3VL", "MiniMaxM3VLText"),
+            causal("MiniMaxM3VL", "MiniMaxM3VLText") | causal("MiniMaxM3") | causal("MiniMaxM3Sparse"),
             without="attention_bias",
             rename={
                 "intermediate_size": "moe_intermediate_size",

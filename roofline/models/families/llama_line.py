@@ -270,6 +270,11 @@ LLAMA_LINE: dict[str, Family] = {
         fixed={"norm": "layer", "gated": False},
     ),
     "llama": LLAMA,
+    "mimo": _QWEN2.but(
+        causal("MiMo"),
+        options={"head_dim": None},
+        only={"attention_bias": True, "use_mrope": False},
+    ),
     "ministral": _MISTRAL.but(causal("Ministral"), options={"layer_types": Rule("", every_layer_windowed)}),
     "ministral3": _MISTRAL.but(
         causal("Ministral3"), options={"head_dim": unless_null("head_dim", 128), "sliding_window": None}

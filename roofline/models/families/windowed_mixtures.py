@@ -73,22 +73,27 @@ def _without_those_ahead(fields: Fields) -> list[Any]:
     return kinds[: len(layers(fields))]
 
 
-@rule("mlp_layer_types moe_layers_enum")
-def _routed_by_number(fields: Fields) -> list[int]:
-    """Step: ``moe_layers_enum`` numbers the layers with experts, by commas or in a list; from the fourth on else."""
-    if fields.get("mlp_layer_types") is not None:
-        return routed_as_named(3)(fields)[: len(layers(fields))]
-    given = fields.get("moe_layers_enum")
-    if given is None:
-        return [int(layer >= 3) for layer in layers(fields)]
-    if isinstance(given, str):
-        words = [word.strip() for word in given.split(",") if word.strip()]
-        if not all(word.isdecimal() for word in words):
-            msg = f"moe_layers_enum: given {shown(given)}, expected numbers of layers between commas"
-            raise ValueError(msg)
-        given = [int(word) for word in words]
-    chosen = numbers({"moe_layers_enum": given}, "moe_layers_enum")
-    return [int(layer in chosen) for layer in layers(fields)]
+def _routed_by_number_or(first: int, last: int | None = None) -> Rule[list[int]]:
+    """Step: ``moe_layers_enum`` numbers the layers with experts, by commas or in a list; else from ``first`` to those
+    before ``last``, as a slice."""
+
+    @rule("mlp_layer_types moe_layers_enum")
+    def routed(fields: Fields) -> list[int]:
+        if fields.get("mlp_layer_types") is not None:
+            return routed_as_named(first)(fields)[: len(layers(fields))]
+        given = fields.get("moe_layers_enum")
+        if given is None:
+            given = list(layers(fields))[first:last]
+        if isinstance(given, str):
+            words = [word.strip() for word in given.split(",") if word.strip()]
+            if not all(word.isdecimal() for word in words):
+                msg = f"moe_layers_enum: given {shown(given)}, expected numbers of layers between commas"
+                raise ValueError(msg)
+            given = [int(word) for word in words]
+        chosen = numbers({"moe_layers_enum": given}, "moe_layers_enum")
+        return [int(layer in chosen) for layer in layers(fields)]
+
+    return routed
 
 
 @rule("is_moe_layer mlp_layer_types first_k_dense_replace first_last_k_dense_replace")
@@ -213,6 +218,35 @@ WINDOWED_MIXTURES: dict[str, Family] = {
         inert="attention_value_scale swa_num_attention_heads swa_head_dim swa_v_head_dim swa_rope_theta "
         "attention_chunk_size attention_projection_layout hybrid_block_size",
     ),
+    "step3_text": MIXTURE.but(
+        {"Step3TextForCausalLM": {"head": True}, "Step3VLForConditionalGeneration": {"head": True}}
+        | {"Step3TextModel": {"head": False}},
+        without="attention_bias num_key_value_heads",
+        rename={
+            "max_position_embedding": "max_position_embeddings",
+            "share_q_dim": "q_lora_rank",
+            "moe_num_experts": "num_local_experts",
+            "moe_top_k": "num_experts_per_tok",
+            "share_expert_dim": "shared_expert_intermediate_size",
+        },
+        options={
+            "vocab_size": 128_815,
+            "hidden_size": 7168,
+            "intermediate_size": 18_432,
+            "num_hidden_layers": 61,
+            "num_attention_heads": 64,
+            "max_position_embeddings": 65_536,
+            "head_dim": 256,
+            "q_lora_rank": 2048,
+            "num_local_experts": 48,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 5120,
+            "shared_expert_intermediate_size": 5120,
+        },
+        fixed={"num_key_value_heads": 1, "moe_layers": _routed_by_number_or(4, -1)},
+        only={"num_attention_groups": 1},
+        inert="max_seq_len norm_expert_weight",
+    ),
     "step3p5": MIXTURE.but(
         causal("Step3p5") | {"Step3p7ForConditionalGeneration": {"head": True}, "Step3p7TextModel": {"head": False}},
         without="attention_bias",
@@ -239,7 +273,7 @@ WINDOWED_MIXTURES: dict[str, Family] = {
             "global_attention_heads": _stated_before("num_attention_heads", 64),
             "num_attention_heads": _windowed_heads,
             "layer_types": _without_those_ahead,
-            "moe_layers": _routed_by_number,
+            "moe_layers": _routed_by_number_or(3),
         },
         only={"attention_bias": False, "mlp_bias": False, "use_qk_norm": True, "use_head_wise_attn_gate": True},
         inert="query_pre_attn_scalar moe_router_scaling_factor moe_router_activation swiglu_limits "

@@ -9,6 +9,7 @@ from roofline.layers.attention import (
     Mask,
     Scores,
     attention,
+    factored_queries,
     output_projection,
     projections,
     query_key_norm,
@@ -211,16 +212,14 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
     held = "B W K H" if kind.attention == "chunked_attention" else "B S K H"
     of_keys = config.keys_as_values and kind.attention == "full_attention"
     value = "H" if config.v_head_dim is None else "U"
-    gate = config.attention_gate
-    options: dict[str, Any] = (
-        {"per_head": gate == "head"}
-        if gate != "none"
-        else {"made": "q" if kind.borrows else "qk" if of_keys else "qkv"}
-    )
+    gate, factored = config.attention_gate, config.q_lora_rank is not None
+    made = "q" if kind.borrows else "kv" if factored else "qk" if of_keys else "qkv"
+    options: dict[str, Any] = {"made": made} if gate == "none" else {"per_head": gate == "head"}
     options |= {"value": value} if value != "H" else {}
     project = gated_projections if gate != "none" else projections
     own, core = not kind.borrows, _core(config, kind, conventions, value, source)
     return (
+        *(factored_queries(source=source) if factored else ()),
         *project(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held, **options),
         *((value_norm(of_keys=of_keys),) if config.value_norm and own else ()),
         *_query_key_norm(config, kind),

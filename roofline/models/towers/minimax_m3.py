@@ -22,11 +22,17 @@ def _elements(fields: Fields) -> int:
     return int(whole(fields, "num_channels", 3) * fields["temporal_patch_size"] * fields["patch_size"] ** 2)
 
 
+_COMPRESSION = "img_token_compression_config"
+
 MINIMAX_M3 = Family(
     TowerConfig,
     program,
     classes={"": {}},
-    rename={"spatial_merge_size": "merge"},
+    rename={
+        "spatial_merge_size": "merge",
+        f"{_COMPRESSION}.spatial_merge_size": "merge",
+        f"{_COMPRESSION}.temporal_patch_size": "temporal_patch_size",
+    },
     options={
         **sizes(1280, 5120, 32, 16, "gelu"),
         "merge": 2,
@@ -47,5 +53,8 @@ MINIMAX_M3 = Family(
         "min_pixels": bounds("min_pixels", "shortest_edge", 4 * 28 * 28),
         "max_pixels": bounds("max_pixels", "longest_edge", 451_584),
     },
-    inert=QWEN.inert | names("image_size"),
+    inert=QWEN.inert
+    | names("image_size projection_dim rope_mode initializer_factor vocab_size vision_segment_max_frames")
+    | names(f"{_COMPRESSION}.image_token_compression_method"),
+    nested=(_COMPRESSION,),
 )
