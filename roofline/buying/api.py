@@ -106,9 +106,6 @@ def size(
     devices, prefill_on = as_sold(_hardware(hardware, edits), terms), options["prefill_on"]
     if options["pools"] or prefill_on is not None:
         arriving(load)  # before any work
-    if question.traffic.shown.phases and not targets.of_means:
-        msg = "images: percentiles are simulated, and no images are; ask for means, or leave the images out"
-        raise UsageError(msg)
     _check_offload(options["offload"], simulated=not targets.of_means, shared=question.traffic.shared)
     if not targets.of_means:
         result = size_by_percentiles(question, devices, load, targets, terms, options["offload"])
@@ -149,6 +146,7 @@ def simulate(model: AnyModel, hardware: Device, **options: Unpack[JobOptions]) -
     sequences, cache blocks and captured batches are the engine's. ``tp`` to ``cp`` are a replica's degrees, ``dp`` the
     replicas; without them replicas are of the fewest devices that hold the model, as many as the hardware makes.
     ``prefill_on`` names what prefills for ``hardware``, which then decodes alone; degrees are those of both pools.
+    ``images`` or ``video`` and ``audio`` are those of each request; ``encode_on`` names devices that encode them alone.
     ``offload`` names tiers below the devices' memory that keep caches, kv=200GB of the host's or several. ``ttft`` and
     ``tpot`` are what goodput is within. All randomness comes from ``seed``. Raises RooflineError, in one
     line, for whatever is refused.
@@ -163,6 +161,8 @@ def simulate(model: AnyModel, hardware: Device, **options: Unpack[JobOptions]) -
     cost = _job_cost(hardware, found.deployment.own_devices, options)
     if found.deployment.prefill is not None:
         cost = _job_cost(one_pool(options["prefill_on"]), found.deployment.prefill.own_devices, options).beside(cost)
+    if found.deployment.encoding is not None:
+        cost = cost.beside(_job_cost(one_pool(options["encode_on"]), found.deployment.encoding.devices, options))
     return replace(found, cost=cost)
 
 

@@ -75,7 +75,7 @@ def replica_of(curve: Curve, question: Question, longest: int, offload: str | No
     if curve.who.dtype:
         options["dtype"] = curve.who.dtype
     clock = StepClock(question.model, name, **part(StepClockOptions, options))
-    alone = deployment_of(clock, 1, longest, question.asked, offload)
+    alone = deployment_of(clock, 1, longest, question.asked, offload, question.traffic.shown)
     if any(tier.shared for tier in alone.tiers):
         msg = (
             "offload remote: all replicas share it, and sizing simulates one of them; give host and ssd, or simulate it"
@@ -105,7 +105,7 @@ class Trials:
         question = asked.question
         workload = read_workload(
             question.asked, asked.requests(in_flight), question.model.lengths.output, 0, question.adapters
-        )
+        ).showing(question.traffic.shown)
         if isinstance(asked.load, InFlight):  # it says how many, whatever the users do between their turns
             workload = replace(workload, think=np.zeros_like(workload.think))
         longest = int((workload.prompt + workload.generate).max()) - 1

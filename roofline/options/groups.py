@@ -563,6 +563,15 @@ class PrefillPool(TypedDict, total=False):
     ]
 
 
+class EncodePool(TypedDict, total=False):
+    """Serving"""
+
+    encode_on: Annotated[
+        str | Loaded | None,
+        Option("What encodes the images and the sound for --hardware.", usual="--hardware itself", metavar="NAME"),
+    ]
+
+
 class Owning(TypedDict, total=False):
     """Money"""
 

@@ -16,6 +16,7 @@ from roofline.options.groups import (
     Dtype,
     Dtypes,
     Edits,
+    EncodePool,
     ExpertLoad,
     FileOutput,
     Hardware,
@@ -458,7 +459,17 @@ class TrainFlags(SeveralHardware, TrainOptions, Tracing, TrainLaunch, FileOutput
 
 
 class SimulateOptions(
-    Simulated, Traffic, Targets, StepClockOptions, Speculating, PrefillPool, Reserve, Offloaded, total=False
+    Simulated,
+    Traffic,
+    Shown,
+    Targets,
+    StepClockOptions,
+    Speculating,
+    PrefillPool,
+    EncodePool,
+    Reserve,
+    Offloaded,
+    total=False,
 ):
     """The keywords of ``simulate``."""
 

@@ -153,6 +153,7 @@ def _known_workload(text: str) -> str:
 _NO_FILE = {
     "engine": _no_file,
     "prefill_on": _no_file,
+    "encode_on": _no_file,
     "draft": load_preset,
     "prices": _inline_prices,
     "workload": _known_workload,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.models.generators.generator import GENERATORS
 from roofline.models.model import GENERATES, Model, load_model
-from roofline.options.verbs import RequestOptions, ServingOptions
+from roofline.options.verbs import RequestOptions, ServingOptions, SimulateOptions
 from roofline.program.traffic.lengths import Pictures, Shown, Sounds
 from roofline.units import parse_quantity
+
+Asked: TypeAlias = RequestOptions | ServingOptions | SimulateOptions
+"""Options of verbs that show a network something."""
 
 _MOST_IMAGES, _LONGEST_SIDE, _LONGEST_S = 100_000, 100_000, 1e6
 _USUAL_SIZE, _USUAL_FPS = "1024x768", 2.0
@@ -17,7 +21,7 @@ _FRAMES = 4, 768
 """The fewest and the most frames of a video that are read: the defaults of Qwen's processors."""
 
 
-def shown_by(model: Model, asked: RequestOptions | ServingOptions) -> Shown:
+def shown_by(model: Model, asked: Asked) -> Shown:
     """The images or the video, and the sound, that options ask for; nothing where they ask for none.
 
     Raises UsageError for flags that do not go together, WorkloadError where the network sees or hears nothing.
@@ -32,7 +36,7 @@ def shown_by(model: Model, asked: RequestOptions | ServingOptions) -> Shown:
     return Shown(_seen_by(model, asked), _heard_by(model, asked))
 
 
-def made_by(model: Model, asked: RequestOptions | ServingOptions) -> Model:
+def made_by(model: Model, asked: Asked) -> Model:
     """A generator with the sizes and steps that options ask for; any other network as it is.
 
     Raises UsageError for flags that do not go with it, ConfigError for sizes that it does not make.
@@ -59,7 +63,7 @@ def made_by(model: Model, asked: RequestOptions | ServingOptions) -> Model:
     return load_model(model.name, overrides={**model.fields, **fields}) if fields else model
 
 
-def _heard_by(model: Model, asked: RequestOptions | ServingOptions) -> Sounds | None:
+def _heard_by(model: Model, asked: Asked) -> Sounds | None:
     """The sound."""
     audio = asked.get("audio")
     if audio is None:
@@ -73,13 +77,13 @@ def _heard_by(model: Model, asked: RequestOptions | ServingOptions) -> Sounds | 
     return sounds(model.hearing, _seconds(audio, "audio"))
 
 
-def _check_context(asked: RequestOptions | ServingOptions, why: str) -> None:
+def _check_context(asked: Asked, why: str) -> None:
     if asked.get("context") is not None:
         msg = f"context is one decode step, which {why}; give prompt and generate in its place"
         raise UsageError(msg)
 
 
-def _seen_by(model: Model, asked: RequestOptions | ServingOptions) -> Pictures | None:
+def _seen_by(model: Model, asked: Asked) -> Pictures | None:
     """The images or the video."""
     images, video = asked.get("images"), asked.get("video")
     if images is None and video is None:

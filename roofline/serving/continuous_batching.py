@@ -36,6 +36,7 @@ from roofline.number import Grid, Number, as_float
 from roofline.parallelism.layout import Layout
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+from roofline.program.traffic.lengths import Shown
 from roofline.program.traffic.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
 from roofline.serving.batched_steps import StepTimer, StepTimes, added, mean_of
@@ -153,7 +154,7 @@ class Load:
         ``split``: the layout of the program.
         """
         columns: Grid = np.asarray(batches, dtype=np.float64)
-        seen = encoding_costs(program, precision, traffic, engine)
+        seen = encoding_costs(program, precision, traffic.shown, engine)
         checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
         lone = Lone.of(program, precision, traffic, columns, chunk, drafts, engine, split)
         decode = decoding_costs(program, precision, traffic, columns, drafts, engine)
@@ -245,12 +246,12 @@ def decoding_costs(
 
 
 def encoding_costs(
-    program: Program, precision: Precision, traffic: Traffic, engine: Engine | None = None
+    program: Program, precision: Precision, shown: Shown, engine: Engine | None = None
 ) -> tuple[Cost, ...]:
     """The images and the sound of one request through the towers; nothing where it has none."""
     found: list[Cost] = []
-    for phase in traffic.shown.phases:
-        sizes = traffic.shown.sizes(phase) or {}
+    for phase in shown.phases:
+        sizes = shown.sizes(phase) or {}
         found += step_cost(program, phase, {name: as_float(size) for name, size in sizes.items()}, precision, engine)
     return tuple(found)
 

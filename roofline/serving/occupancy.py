@@ -14,6 +14,7 @@ from roofline.number import Grid, Number, as_float, exact
 from roofline.program.axes import Sizes
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+from roofline.program.traffic.lengths import Shown
 from roofline.program.traffic.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
 
@@ -147,7 +148,7 @@ def occupancy_of(
     reading, most_read = _reading(program, precision, traffic, chunk) if prompts else (Line(), 0.0)
     decoding, _ = _line(program, precision, Phase.DECODE, 1, traffic.longest)
     mean = _mean_prompt(program, precision, traffic)
-    seen = _encoding(program, precision, traffic) if prompts else 0.0
+    seen = encoding_peak(program, precision, traffic.shown) if prompts else 0.0
     return Occupancy(_weights(program, precision), longest, each, reading, most_read, decoding, mean, seen)
 
 
@@ -207,12 +208,12 @@ def cache_of(program: Program, precision: Precision, lengths: Grid) -> Grid:
     return held
 
 
-def _encoding(program: Program, precision: Precision, traffic: Traffic) -> float:
+def encoding_peak(program: Program, precision: Precision, shown: Shown) -> float:
     """Activations of the images, or of the sound, of one request in the tower. [B]"""
     peaks = [0.0]
-    for phase in traffic.shown.phases:
+    for phase in shown.phases:
         sizes: dict[str, Number] = {letter: float(size) for letter, size in program.sizes.items()}
-        sizes |= {letter: as_float(size) for letter, size in (traffic.shown.sizes(phase) or {}).items()}
+        sizes |= {letter: as_float(size) for letter, size in (shown.sizes(phase) or {}).items()}
         peaks.append(float(activation_peak(program, phase, sizes, FloatWidths(precision))))
     return max(peaks)
 

@@ -56,6 +56,8 @@ class OfferedAnswer(TypedDict):
     speculate: Annotated[str | None, Says("speculative decoding: what is proposed and accepted; null: none")]
     lora: Annotated[str | None, Says("LoRA adapters in memory x their rank; null: none")]
     chunk: Annotated[int, Says("token budget of a step, as the engine has it; 0: prompts whole, alone", "tokens")]
+    image_tokens: NotRequired[Annotated[int, Says("tokens of each prompt that are images'", "tokens")]]
+    sound_tokens: NotRequired[Annotated[int, Says("tokens of each prompt that are sound's", "tokens")]]
     max_sequences: Annotated[int, Says("most sequences that a replica schedules at once", "sequences")]
     kv_block: Annotated[int, Says("tokens in a block of the KV cache", "tokens")]
     offload: Annotated[str | None, Says("tiers below the devices' memory, as asked for; null: none")]
@@ -75,11 +77,11 @@ class JobCostAnswer(TypedDict):
 
 
 class PoolAnswer(TypedDict):
-    """What the replicas of a pool did."""
+    """What the replicas of a pool did; those of a pool that encodes are devices, and a step is a request."""
 
     hardware: Annotated[str, Says("device")]
     layout: Annotated[str, Says("layout of a replica")]
-    role: Annotated[str, Says("prefill, decode, or both")]
+    role: Annotated[str, Says("encode, prefill, decode, or both")]
     replicas: Annotated[int, Says("its replicas")]
     sequences: Annotated[float, Says("mean sequences that are scheduled in a replica", "sequences")]
     busy: Annotated[float, Says("part of the time that replicas are at work")]

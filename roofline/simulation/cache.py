@@ -13,8 +13,9 @@ from roofline.errors import WorkloadError
 from roofline.number import Grid, exact
 from roofline.prediction.step import Steps
 from roofline.program.phases import Phase
+from roofline.program.traffic.lengths import NOTHING, Shown
 from roofline.program.traffic.traces import Whole
-from roofline.serving.occupancy import cache_of
+from roofline.serving.occupancy import cache_of, encoding_peak
 from roofline.units import format_quantity
 
 
@@ -30,10 +31,11 @@ class CacheRoom:
     by_blocks: Grid
 
     @classmethod
-    def of(cls, steps: Steps, memory: float, longest: int, most: int) -> CacheRoom:
+    def of(cls, steps: Steps, memory: float, longest: int, most: int, shown: Shown = NOTHING) -> CacheRoom:
         """The room beside weights and the activations of a step, in ``memory`` bytes of each device.
 
-        ``longest`` are the most tokens of a sequence, ``most`` the most sequences that are decoded at once.
+        ``longest`` are the most tokens of a sequence, ``most`` the most sequences that are decoded at once; what is
+        ``shown`` towers encode on it too.
         """
         program, precision = steps.program, steps.precision
         sizes = {letter: exact(size) for letter, size in program.sizes.items()}
@@ -44,6 +46,7 @@ class CacheRoom:
                                   precision))
             for phase, batch, new in shapes
         )  # fmt: skip
+        alive = max(alive, encoding_peak(program, precision, shown))
         block = steps.engine.kv_block
         tokens = np.arange(1.0, ceil(longest / block) + 1) * block
         held = np.concatenate([[0.0], cache_of(program, precision, tokens)])

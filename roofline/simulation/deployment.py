@@ -9,7 +9,8 @@ from math import inf
 import numpy as np
 
 from roofline.classes import frozen
-from roofline.errors import UsageError, WorkloadError, shown
+from roofline.errors import UsageError, WorkloadError
+from roofline.errors import shown as told
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.options import groups
@@ -19,12 +20,15 @@ from roofline.options.verbs import SimulateOptions, StepClockOptions
 from roofline.parallelism.dimensions import devices_of, given_degrees
 from roofline.prediction.fleet import names_several
 from roofline.prediction.request import Hardware, Request
+from roofline.prediction.shown import shown_by
+from roofline.program.traffic.lengths import NOTHING, Shown
 from roofline.serving.batch_sweep import MOST
 from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import KEPT
 from roofline.serving.speculation import Speculation, read_speculation
 from roofline.serving.step_clock import AnyModel, StepClock
 from roofline.simulation.cache import CacheRoom
+from roofline.simulation.encoding import EncodePool, encoding_s
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
@@ -38,7 +42,8 @@ class Deployment:
     """So many replicas, each with this clock, this room for its cache and at most so many sequences at once.
 
     Below that room each has ``tiers`` that keep caches. In disaggregated serving these replicas decode what those of
-    ``prefill`` have read, and ``transfers`` are the times of the hand-over.
+    ``prefill`` have read, and ``transfers`` are the times of the hand-over. What each request has ``shown``, the pool
+    ``encoding`` encodes; without one those that read prompts do.
     """
 
     clock: StepClock
@@ -51,11 +56,18 @@ class Deployment:
     transfers: Transfers | None = None
     speculation: Speculation | None = None
     draft: StepClock | None = None
+    shown: Shown = NOTHING
+    encoding: EncodePool | None = None
 
     @property
     def devices(self) -> int:
         """Devices of all replicas of all pools."""
-        return sum(pool.own_devices for pool in self.pools)
+        return sum(pool.own_devices for pool in self.pools) + (self.encoding.devices if self.encoding else 0)
+
+    @property
+    def seen(self) -> Shown:
+        """What each request shows, whatever encodes it."""
+        return self.encoding.shown if self.encoding else self.pools[0].shown
 
     @property
     def own_devices(self) -> int:
@@ -75,8 +87,10 @@ class Deployment:
         found: list[list[Replica]] = []
         for pool, pace in zip(self.pools, paces, strict=True):
             found.append(pool._idle(ledger, hits, pace, seed, len(found[0]) if found else 0))
+        own = encoding_s(self.pools[0].clock.replica, self.shown) if self.encoding is None else 0.0
         for replica in found[0]:
             replica.hands_over = self.prefill is not None
+            replica.encode_s = own
         return tuple(found)
 
     def _idle(self, ledger: Ledger, hits: float, pace: float, seed: int, before: int) -> list[Replica]:
@@ -112,6 +126,9 @@ class Deployment:
     @property
     def words(self) -> str:
         """What serves, in a few words."""
+        if self.encoding:
+            rest = replace(self, encoding=None).words
+            return f"{rest if self.prefill else f'pools: {rest}'}, {self.encoding.words} to encode"
         if self.prefill:
             return f"pools: {self.prefill.words} to prefill, {replace(self, prefill=None).words} to decode"
         device, each = self.clock.request.device, str(self.clock.replica.layout)
@@ -128,7 +145,8 @@ def deployed(
         raise WorkloadError(msg)
     asked: StepClockOptions = {**part(StepClockOptions, options), **degrees}
     clock, replicas = StepClock(model, hardware, **asked), degrees["dp"] or 1
-    found = deployment_of(clock, replicas, longest, options, options["offload"])
+    shown = shown_by(request.model, options) if options["encode_on"] is None else NOTHING
+    found = deployment_of(clock, replicas, longest, options, options["offload"], shown)
     return speculating(found, read_speculation(options, request.model), hardware, asked)
 
 
@@ -160,10 +178,10 @@ def speculating(
     return replace(found, speculation=asked, draft=draft, room=room)
 
 
-def one_pool(given: Loaded | Sequence[str | Loaded] | None) -> Hardware:
-    """The one hardware that prefills. Raises UsageError for several."""
+def one_pool(given: Loaded | Sequence[str | Loaded] | None, flag: str = "prefill_on") -> Hardware:
+    """The one hardware that prefills, or does what ``flag`` says. Raises UsageError for several."""
     if names_several(given) or not isinstance(given, str | HardwareSpec):
-        msg = f"prefill_on {shown(str(given))}: one pool prefills; expected one name, such as 4xh100"
+        msg = f"{flag} {told(str(given))}: one pool does; expected one name, such as 4xh100"
         raise UsageError(msg)
     return given
 
@@ -203,13 +221,17 @@ def open_degrees(request: Request, options: SimulateOptions) -> dict[str, Degree
 
 
 def deployment_of(
-    clock: StepClock, replicas: int, longest: int, options: groups.Reserve, offload: str | None = None
-) -> Deployment:
-    """So many replicas with this clock; what is reserved is asked for by options."""
+    clock: StepClock, replicas: int, longest: int, options: groups.Reserve, offload: str | None = None,
+    shown: Shown = NOTHING,
+) -> Deployment:  # fmt: skip
+    """So many replicas with this clock, which encode what requests have ``shown``; what is reserved is asked for by
+    options.
+    """
     request, steps = clock.request, clock.replica
     most = request.engine.most_sequences or MOST
     reserve = read_reserve(options, request.engine, otherwise=KEPT)
     capacity = request.device.capacity
     memory = inf if capacity is None else reserve.room(capacity)
     tiers = read_tiers(offload, request, int(steps.layout.devices))
-    return Deployment(clock, replicas, CacheRoom.of(steps, memory, longest, most), most, reserve, tiers)
+    room = CacheRoom.of(steps, memory, longest, most, shown)
+    return Deployment(clock, replicas, room, most, reserve, tiers, shown=shown)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from roofline.program.workload import MAX_LENGTH
 from roofline.simulation.arrivals import Arrivals
+from roofline.simulation.encoding import Encoders
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
 
@@ -46,45 +47,51 @@ ROUTERS: dict[str, Router] = {
 
 
 def run(
-    ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router, decoding: Sequence[Replica] = ()
-) -> None:
+    ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router, decoding: Sequence[Replica] = (),
+    encoders: Encoders | None = None,
+) -> None:  # fmt: skip
     """Have all requests served; what happens to them is written into the ledger.
 
     In disaggregated serving ``replicas`` read prompts, and the least loaded of those that are ``decoding`` goes on.
-    Their numbers are those of their places among all.
+    Their numbers are those of their places among all. What requests show, ``encoders`` encode before they are routed.
     """
     everyone = [*replicas, *decoding]
-    coming = [(time, False, request) for time, request in arrivals.first()]
+    coming = [(time, _ARRIVES, request) for time, request in arrivals.first()]
     heapq.heapify(coming)
     while True:
         soonest = min(everyone, key=lambda replica: replica.due)
         now = coming[0][0] if coming else inf
         if now <= soonest.due < inf or (coming and soonest.due == inf):
-            for replica in _submitted(ledger, coming, everyone, lambda request: router(replicas, request)):
+            for replica in _submitted(ledger, coming, everyone, lambda request: router(replicas, request), encoders):
                 replica.wake(now)
         elif soonest.due < inf:
             now = soonest.due
             for request in soonest.advance():
                 if request in soonest.sent:
                     ready = least_loaded(decoding, request).take_over(request, soonest, now)
-                    heapq.heappush(coming, (ready, True, request))
+                    heapq.heappush(coming, (ready, _ENTERS, request))
                 elif (following := arrivals.after(request, now)) is not None:
-                    heapq.heappush(coming, (following[0], False, following[1]))
+                    heapq.heappush(coming, (following[0], _ARRIVES, following[1]))
         else:
             return
 
 
 def _submitted(
-    ledger: Ledger, coming: list[_Coming], replicas: Sequence[Replica], routed: Callable[[int], Replica]
-) -> Iterable[Replica]:
-    """Route what arrives now, submit what comes out of front ends; the replicas that have more to look at."""
+    ledger: Ledger, coming: list[_Coming], replicas: Sequence[Replica], routed: Callable[[int], Replica],
+    encoders: Encoders | None,
+) -> Iterable[Replica]:  # fmt: skip
+    """Encode and route what arrives now, submit what front ends let out; the replicas that have more to look at."""
     now, woken = coming[0][0], {}
     while coming and coming[0][0] == now:
-        _, entered, request = heapq.heappop(coming)
-        if not entered:
+        _, stage, request = heapq.heappop(coming)
+        if stage == _ARRIVES:
             ledger.arrived[request] = now
+            if encoders is not None:
+                heapq.heappush(coming, (encoders.encode(now), _ENCODED, request))
+                continue
+        if stage != _ENTERS:
             ready = routed(request).receive(request, now)
-            heapq.heappush(coming, (ready, True, request))
+            heapq.heappush(coming, (ready, _ENTERS, request))
             continue
         replica = replicas[ledger.replica[request]]
         replica.submit(request, now)
@@ -92,5 +99,8 @@ def _submitted(
     return woken.values()
 
 
-_Coming: TypeAlias = tuple[float, bool, int]
-"""When, whether it comes out of a front end, and which request. [s]"""
+_ARRIVES, _ENCODED, _ENTERS = range(3)
+"""A request arrives, has left the pool that encodes, comes out of a front end."""
+
+_Coming: TypeAlias = tuple[float, int, int]
+"""When, which of these, and which request. [s]"""

@@ -16,7 +16,7 @@ from roofline.simulation.tiers import Channel
 class Reading:
     """A prompt that is being read: of ``target`` tokens so many are cached, ``shared`` of them as a prefix.
 
-    ``loaded`` of those that are cached come from a tier below the devices' memory.
+    ``loaded`` of those that are cached come from a tier below the devices' memory. ``encoded``: its images were.
     """
 
     request: int
@@ -24,6 +24,7 @@ class Reading:
     target: int
     shared: int = 0
     loaded: int = 0
+    encoded: bool = False
 
 
 Part: TypeAlias = tuple[Channel, int, int]

@@ -87,8 +87,9 @@ class Replica:
 
     Requests come through the front end, each in the same time, and wait once the scheduler has looked at them.
     ``pace`` multiplies the time of all steps; ``hits`` is the part of each prompt that a prefix cache holds, ``most``
-    the sequences that are scheduled at once. The decoding ones are columns: request, tokens that the next step attends
-    to, tokens to come, tokens that the prefix cache holds.
+    the sequences that are scheduled at once, ``encode_s`` the time in which towers encode what a request shows, in the
+    step that reads the first piece of its prompt. The decoding ones are columns: request, tokens that the next step
+    attends to, tokens to come, tokens that the prefix cache holds.
 
     In disaggregated serving one that ``hands_over`` keeps the caches of prompts that it has read until another has
     taken them: ``sent``. That one knows its ``sources``, and what ``transfers`` take; links of both are busy meanwhile.
@@ -101,6 +102,7 @@ class Replica:
     most: int
     hits: float = 0.0
     pace: float = 1.0
+    encode_s: float = 0.0
     channels: Sequence[Channel] = ()
     hands_over: bool = False
     transfers: Transfers | None = None
@@ -444,8 +446,16 @@ class Replica:
         if decodes:
             new, attended = np.append(np.ones(len(self.decoding)), new), np.append(self.context, attended)
         gains = self.guesses.gains(1, len(self.decoding)) if self.guesses and decodes else None
-        ends: Grid = np.array([now + self.pace * self.clock.seconds(new, attended)])
+        seconds = self.clock.seconds(new, attended) + self.encode_s * self._encoded(pieces)
+        ends: Grid = np.array([now + self.pace * seconds])
         return Run(now, ends, pieces, decodes, gains=gains)
+
+    def _encoded(self, pieces: Sequence[tuple[Reading, int]]) -> int:
+        """How many of the prompts are begun with these pieces."""
+        begun = [piece for piece, _ in pieces if not piece.encoded]
+        for piece in begun:
+            piece.encoded = True
+        return len(begun)
 
     def _decoding_alone(self, now: float, *, held: bool) -> Run:
         """Steps that only decode, until one sequence ends, the cache overflows or what came is let in."""

@@ -9,21 +9,24 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from roofline.errors import WorkloadError
+from roofline.errors import UsageError, WorkloadError
 from roofline.number import Grid
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, SimulateOptions, StepClockOptions
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import Hardware, read_request
-from roofline.prediction.step import Steps
+from roofline.prediction.shown import shown_by
 from roofline.program.phases import Phase
+from roofline.program.traffic.lengths import Shown
 from roofline.program.traffic.traces import Path
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.serving.operating_points import Targets
+from roofline.serving.replica_layouts import ONE
 from roofline.serving.speculation import RESTORED, keeps_states
 from roofline.serving.step_clock import AnyModel
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.deployment import Deployment, deploy, disaggregated, one_pool
+from roofline.simulation.encoding import EncodePool, band_of, encoding_of
 from roofline.simulation.events import ROUTERS, round_robin, run
 from roofline.simulation.job import JobCost
 from roofline.simulation.layouts import choose
@@ -35,7 +38,7 @@ from roofline.simulation.workload import Workload, read_workload
 from roofline.timing.engine_choice import caution
 from roofline.version import versions
 
-_AS_EXPECTED = (1.0, 1.0)
+_AS_EXPECTED = (1.0, 1.0, 1.0)
 _PARTS, _PER_LOAD = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2), 1500
 _FULL, _LEAST_FULL, _MOST_FULL = 8, 400, 8192  # so many times the sequences in flight tell what a full replica serves
 
@@ -86,7 +89,8 @@ class Simulation:
         many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.replicas
         full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many), self._shared(many))
         first, *then = d.at_work(full, self.workload.hits, _AS_EXPECTED[: len(d.pools)], self.asked.seed)
-        run(full, Arrivals.at(np.zeros(many)), first, round_robin, *then)
+        encoders = d.encoding.at_work(1.0) if d.encoding else None
+        run(full, Arrivals.at(np.zeros(many)), first, round_robin, *then, encoders=encoders)
         ended = np.sort(full.finished)
         start, end = many // 4, 3 * many // 4
         if ended[end] == ended[start]:
@@ -127,7 +131,7 @@ class Simulation:
 
     @cached_property
     def _band(self) -> list[tuple[float, float]]:
-        """The ends of the band of the mean step of each pool, as factors of its time."""
+        """The ends of the band of the mean step of each pool, as factors of its time; what encodes last."""
         own, pools, many = self.ledger, self.deployment.pools, self.outcome.requests
         weights = np.maximum(own.generate - 1.0, 1e-9)
         lengths: Grid = np.array([np.average(own.prompt + own.generate / 2, weights=weights)])
@@ -141,8 +145,13 @@ class Simulation:
                 streams.append(Stream(Phase.DECODE, beside, np.ones(1), np.ones(1) + more, lengths + more, 1 + more))
             if number == 0:
                 streams.append(Stream(Phase.PREFILL, many / used.steps, np.ones(1), new, whole))
-            found.append(_ends(pool.clock.replica, streams))
-        return found
+            steps = pool.clock.replica
+            costs = mixed_step_costs(steps.program, streams, steps.precision, steps.engine)
+            if number == 0 and self.deployment.encoding is None:
+                encode = encoding_of(steps, self.deployment.shown)
+                costs = (*costs, *(replace(cost, count=cost.count * many / used.steps) for cost in encode))
+            found.append(band_of(steps, costs))
+        return [*found, self.deployment.encoding.ends] if self.deployment.encoding else found
 
     @property
     def load(self) -> float | None:
@@ -196,6 +205,7 @@ class Simulation:
                 "speculate": d.speculation.words if d.speculation else None,
                 "lora": request.adapters.words if request.adapters else None,
                 "chunk": steps.engine.mixed_tokens or 0,
+                **{f"{name}_tokens": one.tokens for name, one in d.seen.each},
                 "max_sequences": d.most, "kv_block": d.room.block, "offload": a.offload,
                 "constants": request.constants.name,
             },
@@ -203,8 +213,10 @@ class Simulation:
             "load": self.load,
             **_told(self.outcome, self.fast, self.slow),
             "pools": [
-                {"hardware": pool.clock.request.device.name, "layout": str(pool.clock.replica.layout), **asdict(used)}
-                for pool, used in zip(d.pools, self.outcome.pools, strict=True)
+                *([{"hardware": d.encoding.request.device.name, "layout": str(ONE), **asdict(self.outcome.encode)}]
+                  if d.encoding and self.outcome.encode else []),
+                *({"hardware": pool.clock.request.device.name, "layout": str(pool.clock.replica.layout), **asdict(used)}
+                  for pool, used in zip(d.pools, self.outcome.pools, strict=True)),
             ],
             "tiers": [{**a.to_dict(), **asdict(b)} for a, b in zip(d.pools[0].tiers, self.outcome.tiers, strict=True)],
             "break_even": self.break_even.to_dict() if self.break_even else None,
@@ -231,7 +243,12 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
         msg = f"{request.model.name} generates no text from prompts alone; serving is simulated for decoders"
         raise WorkloadError(msg)
     positions = request.model.lengths.output
-    workload = read_workload(options, asked.requests, positions, asked.seed, request.adapters)
+    shown = shown_by(request.model, options)
+    if options["encode_on"] is not None and not shown.phases:
+        msg = "encode_on: requests show nothing that is encoded; give images, video or audio too, or leave it out"
+        raise UsageError(msg)
+    positions = max(1, positions - shown.tokens)
+    workload = read_workload(options, asked.requests, positions, asked.seed, request.adapters).showing(shown)
     ledger = workload.ledger()
     asked.arrivals(workload)  # a process that is unknown is refused before any work
     chosen = choose(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
@@ -241,8 +258,19 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
         longest = int(ledger.prompt.max())
         asks = read_request(model, other, **part(RequestOptions, part(StepClockOptions, options)))
         deployment = disaggregated(deploy(asks, model, other, longest, options), deployment, longest)
+    if options["encode_on"] is not None:
+        deployment = _encoding_apart(deployment, model, shown, options)
     found = serve(deployment, workload, ledger, asked, targets)
     return Simulation(deployment, workload, asked, targets, ledger, found, why=chosen.why)
+
+
+def _encoding_apart(deployment: Deployment, model: AnyModel, shown: Shown, options: SimulateOptions) -> Deployment:
+    """With a pool that encodes what requests have ``shown``."""
+    other = one_pool(options["encode_on"], "encode_on")
+    asks = read_request(model, other, **part(RequestOptions, part(StepClockOptions, options)))
+    first = deployment.pools[0].clock
+    receiver = first.request, first.replica, deployment.devices
+    return replace(deployment, encoding=EncodePool.of(asks, shown, deployment.reserve, receiver))
 
 
 def serve(
@@ -254,20 +282,15 @@ def serve(
     paces: Sequence[float] = _AS_EXPECTED,
 ) -> Outcome:
     """Have the requests of a ledger served as they arrive, the steps of each pool at its pace times their time."""
-    pools = deployment.at_work(ledger, workload.hits, paces[: len(deployment.pools)], asked.seed)
+    many = len(deployment.pools)
+    pools = deployment.at_work(ledger, workload.hits, paces[:many], asked.seed)
+    encoders = deployment.encoding.at_work(*paces[many : many + 1]) if deployment.encoding else None
     first, *then = pools
-    run(ledger, asked.arrivals(workload), first, ROUTERS[asked.router], *then)
-    return outcome(ledger, pools, targets, warm=asked.steady)
+    run(ledger, asked.arrivals(workload), first, ROUTERS[asked.router], *then, encoders=encoders)
+    return outcome(ledger, pools, targets, warm=asked.steady, encoders=encoders)
 
 
-def _ends(steps: Steps, streams: Sequence[Stream]) -> tuple[float, float]:
-    """The ends of the band of a step, as factors of its time."""
-    timing = steps.machine.step(mixed_step_costs(steps.program, streams, steps.precision, steps.engine))
-    low, mean, high = (float(np.asarray(each).item()) for each in (timing.low_s, timing.time_s, timing.high_s))
-    return low / mean, high / mean
-
-
-_APART = ("times", "tiers", "pools")
+_APART = ("times", "tiers", "pools", "encode")
 
 
 def _told(expected: Outcome, fast: Outcome, slow: Outcome) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.number import Grid
 from roofline.serving.operating_points import Target, Targets
+from roofline.simulation.encoding import Encoders
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
 
@@ -83,6 +84,12 @@ class PoolUse:
             sum(meter.linked_s for meter in meters) / whole,
         )  # fmt: skip
 
+    @classmethod
+    def encoding(cls, encoders: Encoders, seconds: float) -> PoolUse:
+        """That of devices which encode, one request a step, and keep nothing."""
+        busy = encoders.busy_s / (seconds * len(encoders.free))
+        return cls("encode", len(encoders.free), busy, busy, encoders.requests, 0.0, 0.0, 0.0)
+
 
 ROLES = {1: ("both",), 2: ("prefill", "decode")}
 """What pools do, by how many there are."""
@@ -95,7 +102,7 @@ class Outcome:
     Times and ``within`` are of requests that came after ``WARM_UP``, of all where everything was there at the start.
     The tail is what the last tenth of the requests to end takes behind all others. Rates are until the last request
     came, or ended where all came at the start. ``sequences``, ``busy`` and ``cache`` are means over the replicas' time
-    from the first to the last request.
+    from the first to the last request. ``encode``: what a pool did that encodes alone.
     """
 
     times: Mapping[str, Distribution]
@@ -116,6 +123,7 @@ class Outcome:
     preempted: int
     cached: float
     pools: tuple[PoolUse, ...]
+    encode: PoolUse | None = None
     tiers: tuple[TierUse, ...] = ()
 
     @property
@@ -124,7 +132,10 @@ class Outcome:
         return self.within * self.requests_per_s
 
 
-def outcome(ledger: Ledger, pools: Sequence[Sequence[Replica]], targets: Targets, *, warm: bool) -> Outcome:
+def outcome(
+    ledger: Ledger, pools: Sequence[Sequence[Replica]], targets: Targets, *, warm: bool,
+    encoders: Encoders | None = None,
+) -> Outcome:  # fmt: skip
     """The figures of a run that is over; without ``warm`` all requests count."""
     replicas = [replica for pool in pools for replica in pool]
     counted = counted_of(ledger, warm=warm)
@@ -156,6 +167,7 @@ def outcome(ledger: Ledger, pools: Sequence[Sequence[Replica]], targets: Targets
             PoolUse.of(role, pool, float(ledger.finished.max()))
             for role, pool in zip(ROLES[len(pools)], pools, strict=True)
         ),
+        encode=PoolUse.encoding(encoders, float(ledger.finished.max())) if encoders else None,
         tiers=_tiers(pools[0], float(ledger.prompt.sum()), float(ledger.finished.max()) * len(pools[0])),
     )
 

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from roofline.classes import frozen
 from roofline.compression.adapters import Adapters
+from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.options import groups
 from roofline.program.traffic.asked import own_lengths, read_traffic
+from roofline.program.traffic.lengths import Shown
 from roofline.program.traffic.sessions import SESSIONS, SHARED, Sessions, draw_sessions
 from roofline.program.traffic.traces import Path, Whole, is_trace, read_trace
 from roofline.program.traffic.traffic import check_hits, draw
@@ -44,6 +46,16 @@ class Workload:
     def ledger(self) -> Ledger:
         """Its requests, to which nothing has happened."""
         return Ledger.of(self.prompt, self.generate, self.paths)
+
+    def showing(self, shown: Shown) -> Workload:
+        """Each request with the tokens of its images and its sound too. Raises UsageError where requests share."""
+        if not shown.phases:
+            return self
+        if self.paths or self.follows.any():
+            msg = f"images and sound are of requests that share nothing, and those of {self.name} do; give --prompt"
+            raise UsageError(msg)
+        more = f"{self.lengths[0]} and {shown.tokens:,} of what it shows"
+        return replace(self, prompt=self.prompt + shown.tokens, lengths=(more, self.lengths[1]))
 
     def some(self, requests: int) -> Workload:
         """The first requests of it."""

@@ -99,9 +99,19 @@ def _replicas(found: Simulation) -> list[str]:
             f"written {used.writing:.1%} of the time"
             for tier, used in zip(d.pools[0].tiers, o.tiers, strict=True)
         ),
+        *_encoders(found),
         *_pools(found),
         *((found.break_even.words,) if found.break_even else ()),
     ]
+
+
+def _encoders(found: Simulation) -> list[str]:
+    """What a pool that encodes did."""
+    pool, used = found.deployment.encoding, found.outcome.encode
+    if pool is None or used is None:
+        return []
+    took, sent = (quantity(seconds, "time_s") for seconds in (pool.seconds, pool.sends_s))
+    return [f"encode pool: at work {used.busy:.0%} of the time, {took} a request, hand-over over {pool.link} {sent}"]
 
 
 def _pools(found: Simulation) -> list[str]:
