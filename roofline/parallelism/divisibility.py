@@ -9,13 +9,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.identity import Same
 from roofline.number import Truth
-from roofline.parallelism.layout import Layout, Mesh, is_expert, reads_positions, stored_letters
+from roofline.parallelism.layout import Layout, reads_positions
 from roofline.parallelism.pipeline import layer_count
 from roofline.parallelism.sharding import read_first
+from roofline.parallelism.split_axes import Condition, axis_conditions
 from roofline.program.axes import rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -23,15 +23,6 @@ from roofline.program.workload import Workload
 
 _TRIED = 1024
 """The largest degree that an error lists."""
-
-
-@frozen
-class Condition:
-    """What a layout must satisfy: the flag at fault where it does not, what is wrong then, and the test."""
-
-    flag: str
-    problem: str
-    holds: Callable[[Layout], Truth]
 
 
 def check_layout(layout: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload, name: str) -> None:
@@ -85,7 +76,7 @@ def _conditions_of(program: Program) -> Iterator[Condition]:
         for flag in ("tp", "pp", "ep", "cp", "sp", "dcp"):
             yield Condition(flag, "cannot split a traced module, whose axes have no meaning; dp can", _unsplit(flag))
         return
-    yield from _axes(program)
+    yield from axis_conditions(program)
     yield from _caches(program)
     yield Condition("ep", "takes its devices from tp, then from dp, and must divide tp or be a multiple of it", _fits)
     layers = layer_count(program)
@@ -111,24 +102,6 @@ def _lost_between_stages(program: Program) -> set[str]:
     return lost
 
 
-def _axes(program: Program) -> Iterator[Condition]:
-    """What follows from the sizes of the axes that are split, as each operator sees them."""
-    seen: set[tuple[str, int, int]] = set()
-    for phase in program.phases:
-        mesh = Mesh(Layout(tp=2), phase)
-        for group, op in program.in_phase(phase):
-            sizes = rebind(group.sizes({"B": 1, "T": 1, "S": 1, "M": 1, **program.sizes}), op.local)
-            letters = [letter for letter in mesh.splits(group, op) if letter in ("K", "F")]
-            letters += ["E"] if is_expert(op) and "E" in stored_letters(op) else []
-            for letter in letters:
-                size, groups = int(sizes[letter]), int(sizes.get("G", 1)) if letter == "K" else 1
-                if (key := (letter + "of experts" * is_expert(op), size, groups)) not in seen:
-                    seen.add(key)
-                    yield _axis(letter, size, groups, is_expert(op))
-    if not any(name[0] == "E" for name, *_ in seen):
-        yield Condition("ep", "splits experts, and there are none", lambda x: x.ep == 1)
-
-
 def _caches(program: Program) -> Iterator[Condition]:
     """What follows from the heads of the caches that attention reads: devices split what they would hold alike."""
     held = {heads for phase in program.phases if phase.one_token for heads in _cached_heads(program, phase)}
@@ -150,25 +123,6 @@ def _cached_heads(program: Program, phase: Phase) -> Iterator[int]:
             for tensor in op.reads:
                 if tensor.role == "kv_cache":
                     yield int(sizes["K"]) if "K" in tensor.letters else 1
-
-
-def _axis(letter: str, size: int, groups: int, experts: bool) -> Condition:
-    if letter == "K":
-        return _heads(size, groups)
-    if letter == "E":
-        return Condition("ep", f"is more than twice the {size} experts", lambda x: x.ep <= 2 * size)
-    if experts:
-        problem = f"is split over the width {size} of an expert, which tp / ep must divide"
-        return Condition("tp", problem, lambda x: size % (x.tp // np.minimum(x.tp, x.ep)) == 0)
-    return Condition("tp", f"does not divide the feed-forward width {size}", lambda x: size % x.tp == 0)
-
-
-def _heads(kv_heads: int, groups: int) -> Condition:
-    """Whole key/value heads for each device, or one that several share, with whole query heads for each."""
-    heads = kv_heads * groups
-    whole = f"does not divide the {kv_heads} heads"
-    problem = whole if groups == 1 else f"does not divide the {heads} query heads in {kv_heads} groups"
-    return Condition("tp", problem, lambda x: (kv_heads % x.tp == 0) | ((x.tp % kv_heads == 0) & (heads % x.tp == 0)))
 
 
 def _fits(layout: Layout) -> Truth:

@@ -185,13 +185,15 @@ class Mesh:
 
     ``like``: those of several layouts in arrays that have the collectives which are wanted; None: all. ``several``: the
     dimensions that count more than one device in any of these. ``groups``: into how many groups replicas come apart,
-    which divides them.
+    which divides them. ``apart``: whole sequences are dealt out over the devices of tensor parallelism, each of which has
+    all weights of the phase: towers that these do not divide.
     """
 
     layout: Layout
     phase: Phase
     like: Layout | None = None
     groups: Degree = 1
+    apart: bool = False
     several: Dims = field(init=False)
 
     def __post_init__(self) -> None:
@@ -229,6 +231,8 @@ class Mesh:
 
     def home(self, letter: str) -> Dims:
         """What splits an axis of the activations that flow from layer to layer."""
+        if self.apart:
+            return self.active(TENSOR | {"dp_e"}) if letter == "B" else _NONE
         if letter == "B":  # of a request each replica has its own; a training step has one batch for all of them
             return self.active(frozenset(("dp_e", "dp_r", "dp_g")) if self.phase.trains else frozenset(("dp_e",)))
         if letter == "T" and not self.phase.one_token:
@@ -238,6 +242,8 @@ class Mesh:
     def splits(self, group: Group, op: Op) -> dict[str, Dims]:
         """Axis -> the dimensions that split it in ``op``; an axis that nothing splits is absent."""
         asked, heads = _asked_of(Same(group), Same(op)), self._heads(group, op)
+        if self.apart:
+            return {"B": home} if "B" in asked.meant and (home := self.home("B")) else {}
         experts, meant = asked.expert, asked.meant
         found: dict[str, Dims] = {}
         for letter, meaning in asked.split:
@@ -295,6 +301,8 @@ class Mesh:
             for letter, dims in splits.items()
             if letter != "B"
         }
+        if self.apart and "B" in splits:
+            parts["B"] = Dealt(op.local.get("B", "B"), self.count(splits["B"] & TENSOR))
         if across := (splits.get("A", _NONE) | splits.get("X", _NONE)) - TENSOR:
             parts["B"] = Gathered("B", self.count(across))
         groups = {x: Within(bound, parts) for x, bound in op.local.items() if x.islower() and callable(bound)}
@@ -369,6 +377,18 @@ class Part:
             return part
         split: Number = size / self.degree
         return split
+
+
+@frozen
+class Dealt:
+    """Whole sequences that are dealt out over devices: those of the device that has most."""
+
+    whole: Binding
+    degree: Number
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """How many there are."""
+        return ceil_div(resolve(self.whole, sizes), self.degree)
 
 
 @frozen

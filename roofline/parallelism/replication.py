@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from roofline.classes import frozen
 from roofline.number import Number, product
 from roofline.parallelism.layout import Layout, Mesh
+from roofline.parallelism.sharding import mesh_of
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import Op
 from roofline.program.phases import Phase
@@ -34,7 +35,8 @@ def replicated_weights(program: Program, layout: Layout) -> Iterator[Replicated]
     first and the last stage of a pipeline both hold a tied table.
     """
     for group, op, tensor in program.weights():
-        mesh = Mesh(layout, (group.phases or program.phases)[0])  # what no phase runs rests on each device all the same
+        # what no phase runs rests on each device all the same
+        mesh = mesh_of(program, layout, (group.phases or program.phases)[0])
         letters = (tensor.stored or tensor.axes).split()
         copies = _copies(mesh, group, op, letters, program.sizes) * layout.dp
         if tensor.tied and _uses(program, tensor.name) > 1 and layout.pp > 1:
@@ -49,7 +51,7 @@ def replicated_work(program: Program, layout: Layout, phase: Phase, sizes: Sizes
 
     Every replica of data parallelism does what does not grow with the batch.
     """
-    mesh = Mesh(layout, phase)
+    mesh = mesh_of(program, layout, phase)
     bound = {**program.sizes, **sizes}
     own = {**bound, "B": bound["B"] / layout.dp}
     for group, op in program.in_phase(phase):

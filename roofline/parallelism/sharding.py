@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+import numpy as np
+
 from roofline.classes import frozen
 from roofline.compression.quantization import is_scale
 from roofline.number import Number, added, product
@@ -35,6 +37,7 @@ from roofline.parallelism.layout import (
     reads_positions,
     touched_letters,
 )
+from roofline.parallelism.split_axes import towers_apart
 from roofline.program.axes import Binding, Sizes, resolve
 from roofline.program.op import Count, Op, Tensor, Work, collective
 from roofline.program.phases import Phase
@@ -105,6 +108,11 @@ class Flow:
                 if tensor.name in kept and (part is not op or tensor.name not in noted):
                     self._write(op, part, tensor, splits, passed)
                     noted.add(tensor.name)
+
+    def deliver(self, op: Op, tensor: Tensor) -> None:
+        """Bring what ``op`` wrote to every device, whole."""
+        bare = Op(self.states[tensor.name][-1].writer, "", (tensor,), (tensor,), local=op.local)
+        self._read(bare, dict.fromkeys(tensor.letters, _NONE), _NONE)
 
     def settle(self, tensors: Sequence[Tensor]) -> None:
         """Bring what outlives a group into the layout of what flows from layer to layer."""
@@ -353,10 +361,20 @@ def shard(program: Program, layout: Layout) -> Program:
     return replace(program, groups=(*groups, *resting))
 
 
+def mesh_of(program: Program, layout: Layout, phase: Phase, like: Layout | None = None) -> Mesh:
+    """The devices of a stage in a phase of a program; those of a tower that they do not divide have it whole each.
+
+    ``like`` are layouts that are alike in this too.
+    """
+    apart = np.asarray(towers_apart(program, phase, like or layout))
+    return Mesh(layout, phase, like, apart=bool(apart.flat[0]))
+
+
 def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | None = None) -> Program:
     """The same of one phase; for several layouts in arrays, with the collectives of some that are alike, if given."""
     groups = [group for group in program.groups if phase in group.phases]
-    flow = Flow(Mesh(layout, phase, like))
+    flow = Flow(mesh_of(program, layout, phase, like))
+    said = _unread(groups)
     sharded: list[Group] = []
     for index, group in enumerate(groups):
         flow.ops = []
@@ -365,6 +383,11 @@ def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | N
         outlives = read_first(groups[index + 1 :]) | (read_first([group]) if group.stacked else set())
         written = {tensor.name: tensor for op in group.ops for tensor in op.writes if tensor.role == "activation"}
         flow.settle([tensor for name, tensor in written.items() if name in outlives])
+        if group.in_tower and not group.stacked:  # what a tower says, the decoder reads on every device
+            last = {tensor.name: (op, tensor) for op in group.ops for tensor in op.writes}
+            for name, writing in last.items():
+                if said.get(name) == group.name:
+                    flow.deliver(*writing)
         local = flow.mesh.group_bindings(group)
         sharded.append(replace(group, ops=with_epilogues(flow.ops), phases=(phase,), local=local))
     return replace(program, groups=(*sharded, *sends(groups, layout, flow)))
@@ -378,6 +401,17 @@ def read_first(groups: Sequence[Group]) -> set[str]:
         for op in group.ops:
             found |= {tensor.name for tensor in op.reads} - written
             written |= {tensor.name for tensor in op.writes}
+    return found
+
+
+def _unread(groups: Sequence[Group]) -> dict[str, str]:
+    """Names that nothing reads once they are written for the last time, and the group that writes them."""
+    found: dict[str, str] = {}
+    for group in groups:
+        for op in group.ops:
+            for tensor in op.reads:
+                found.pop(tensor.name, None)
+            found |= {tensor.name: group.name for tensor in op.writes}
     return found
 
 

@@ -22,6 +22,7 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import Replicated, replicated_weights
+from roofline.parallelism.split_axes import towers_apart
 from roofline.prediction.before_after import Change, changes, uncompressed
 from roofline.prediction.cache_at_start import CacheAtStart, cache_at_start
 from roofline.prediction.components import Component, components_of
@@ -231,6 +232,12 @@ class Prediction:
         notes += (*self.request.storage, *self.request.unused)
         if self.hosted_bytes:
             notes.append(self._copied)
+        program, encoding = self.request.program, [phase for phase in self.phases if phase.encodes]
+        if any(towers_apart(program, phase, self.layout) for phase in encoding):
+            notes.append(
+                f"tp {self.layout.tp} does not divide the tower: each device has it whole and encodes its part of the "
+                "images, as --mm-encoder-tp-mode data of vLLM has it"
+            )
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)

@@ -93,7 +93,7 @@ class EncodePool:
         theirs, replica, many = receiver
         layout = replica.layout
         sent = hand_over(
-            shown.tokens * request.model.config.hidden_size * _EMBEDDED_BYTES,
+            shown.tokens * request.program.sizes["D"] * _EMBEDDED_BYTES,
             End(request.fleet, request.device, request.constants, 1),
             End(theirs.fleet, theirs.device, theirs.constants, int(layout.devices), int(layout.dp)),
             np.ones(1),

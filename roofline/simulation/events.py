@@ -48,7 +48,7 @@ ROUTERS: dict[str, Router] = {
 
 def run(
     ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router, decoding: Sequence[Replica] = (),
-    encoders: Encoders | None = None,
+    *, encoders: Encoders | None = None,
 ) -> None:  # fmt: skip
     """Have all requests served; what happens to them is written into the ledger.
 

@@ -102,11 +102,11 @@ class Replica:
     most: int
     hits: float = 0.0
     pace: float = 1.0
-    encode_s: float = 0.0
     channels: Sequence[Channel] = ()
     hands_over: bool = False
     transfers: Transfers | None = None
     guesses: Guesses | None = None
+    encode_s: float = 0.0
     entering: int = 0
     arrived: deque[tuple[float, int]] = field(default_factory=deque)
     waiting: deque[int] = field(default_factory=deque)

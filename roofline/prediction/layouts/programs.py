@@ -15,6 +15,7 @@ from roofline.number import Number
 from roofline.parallelism.dimensions import Steps, kinds
 from roofline.parallelism.layout import Layout, stored_letters
 from roofline.parallelism.sharding import shard_phase
+from roofline.parallelism.split_axes import towers_apart
 from roofline.prediction.request import Request
 from roofline.program.axes import Binding, Sizes
 from roofline.program.op import Op
@@ -69,7 +70,8 @@ class Rows:
 
 @lru_cache(maxsize=32)
 def _split(network: Same[Program], phase: Phase, later: bool, rows: Rows) -> PhaseRows:
-    kind = kinds(rows.layouts.to_dict(), Steps(phase.one_token, later))
+    apart = np.asarray(towers_apart(network.it, phase, rows.layouts))
+    kind = 2 * kinds(rows.layouts.to_dict(), Steps(phase.one_token, later)) + apart
     masks = [kind == each for each in np.unique(kind)]
     columns = rows.layouts.at((..., None))
     programs = [shard_phase(network.it, columns, phase, rows.layouts.at(mask)) for mask in masks]
