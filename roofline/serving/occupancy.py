@@ -164,13 +164,16 @@ def in_blocks(lengths: Grid, kv_block: int) -> Grid:
 def prefill_occupancy(program: Program, precision: Precision, traffic: Traffic) -> Occupancy:
     """What a replica holds that only reads prompts: weights, and for each prompt of a step its activations and caches.
 
+    Towers encode what each request shows there.
+
     Any of them may be the longest. Its cache counts twice: one step's are handed over while the next one is computed.
     """
     longest = max(traffic.prompt.tokens)
     reading, _ = _line(program, precision, Phase.PREFILL, longest, longest)
     caches = 2 * float(cache_of(program, precision, np.array([float(longest)]))[0])
     mean = _mean_prompt(program, precision, traffic)
-    return Occupancy(_weights(program, precision), caches, caches, reading, prompt=mean)
+    seen = encoding_peak(program, precision, traffic.shown)
+    return Occupancy(_weights(program, precision), caches, caches, reading, prompt=mean, encoding=seen)
 
 
 def pass_occupancy(

@@ -1,7 +1,8 @@
 """Prefill and decode pools: what a replica does that only reads prompts, or only decodes.
 
-A replica that prefills reads whole prompts, P of like length in a step; one that decodes holds N sequences, and no
-prompt ever stands between two of its steps. Both are steady states with all slots full, without queues:
+A replica that prefills reads whole prompts, P of like length in a step, and encodes their images before; one that
+decodes holds N sequences, and no prompt ever stands between two of its steps. Both are steady states with all slots
+full, without queues:
 
     prefill  time to the end of a prompt = half a step, until one ends, + a step      requests/s = P / step
     decode   TPOT = a step                                                  requests/s = N / (decode steps x TPOT)
@@ -28,6 +29,7 @@ from roofline.serving.continuous_batching import (
     Drafts,
     SteadyState,
     decoding_costs,
+    encoding_costs,
     reading_costs,
     state_of,
     whole_prompts,
@@ -39,11 +41,15 @@ PROMPTS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
 
 @frozen(eq=False)
 class PrefillLoad:
-    """The steps of prompts alone, as costs: for each number of prompts in a step, each length of theirs."""
+    """The steps of prompts alone, as costs: for each number of prompts in a step, each length of theirs.
+
+    ``encode``: the images of a request, which the tower reads before its prompt.
+    """
 
     traffic: Traffic
     batches: Grid
     costs: tuple[Cost, ...]
+    encode: tuple[Cost, ...] = ()
 
     @classmethod
     def of(
@@ -61,11 +67,14 @@ class PrefillLoad:
         weights, new, context = (np.tile(each, (len(columns), 1)) for each in points)
         sequences = np.repeat(columns, len(traffic.prompt.tokens))
         many = replace(one, sequences=sequences, weights=weights, new=new, context=context)
-        return cls(traffic, columns, reading_costs(program, precision, many, drafts, engine))
+        seen = encoding_costs(program, precision, traffic.shown, engine)
+        return cls(traffic, columns, reading_costs(program, precision, many, drafts, engine), seen)
 
     def state(self, timer: StepTimer) -> SteadyState:
         """Devices that only read prompts; TPOT stands for the time of a step."""
         step = self._mean(timer.times(self.costs))
+        if self.encode:
+            step = added((step, 1.0), (timer.times(self.encode), self.batches))
         whole = np.ones_like(step.time_s)
         return state_of(timer, step, added((step, 1.5)), self.batches, 1.0, 1.0, whole, whole)
 

@@ -163,9 +163,6 @@ class Question:
         if reads:
             self._check_one_pass()
             return
-        if self.traffic.shown.phases and (self.asked["pools"] or self.only is not None):
-            msg = "images: pools that prefill or decode alone are modelled without an encoder; leave the pools out"
-            raise UsageError(msg)
         draft = self.speculation.draft if self.speculation else None
         positions = min(each.lengths.positions for each in (self.model, draft) if each)
         longest = self.traffic.longest

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import roofline
 from roofline.errors import UsageError, WorkloadError
+from roofline.program.phases import Phase
+from roofline.serving.batch_sweep import curves
+from roofline.serving.hardware_choice import read_hardware
+from roofline.serving.scenario import read_question
 
 ASKED: dict[str, Any] = {"prompt": 1000, "generate": 200}
 
@@ -44,7 +49,6 @@ def test_what_is_sized_serves_its_images() -> None:
     ("model", "asked", "says"),
     [
         ("qwen3-8b", {"images": 1}, "qwen3-8b sees no images"),
-        ("qwen3-vl-8b", {"images": 1, "pools": True}, "without an encoder; leave the pools out"),
         ("qwen3-vl-8b", {"image_size": "3x3"}, "give images or video too"),
         ("qwen3-vl-8b", {"images": 400}, "exceeds the model's max_position_embeddings"),
     ],
@@ -54,6 +58,14 @@ def test_what_is_refused(model: str, asked: dict[str, Any], says: str) -> None:
         roofline.compare(model, "8xh100", **{**ASKED, **asked})
 
 
-def test_percentiles_of_images_are_refused() -> None:
-    with pytest.raises(UsageError, match="percentiles are simulated, and no images are"):
-        roofline.size("qwen3-vl-8b", "h100", load="5 req/s", ttft="p95:1s", images=1, **ASKED)
+def test_a_pool_that_prefills_encodes_and_one_that_decodes_does_not() -> None:
+    encode = roofline.predict("qwen2.5-vl-7b", "h100", images=2, **ASKED).phases["encode"].figures.time_s
+    asked = replace(read_question("qwen2.5-vl-7b", images=2, **ASKED), only=Phase.PREFILL)
+    text = replace(read_question("qwen2.5-vl-7b", prompt=1000 + 1998, generate=200), only=Phase.PREFILL)
+    (seen,), (read,) = (curves(each, read_hardware(["h100"], {})) for each in (asked, text))
+    assert seen.state is not None
+    steps = seen.of("tpot_s") - read.of("tpot_s")
+    assert steps == pytest.approx(encode * seen.state.batches), "a step of so many prompts encodes so many"
+    alike = [replace(each, only=Phase.DECODE) for each in (asked, text)]
+    (shown,), (plain,) = (curves(each, read_hardware(["h100"], {})) for each in alike)
+    assert shown.of("tpot_s") == pytest.approx(plain.of("tpot_s"))
