@@ -119,6 +119,11 @@ LAYERS: dict[str, Layer] = {
     "projections": Layer(
         "query, key and value projections", _fixed(*attention_layer.projections()), attention_layer.projections
     ),
+    "factored_queries": Layer(
+        "queries by way of a shared latent",
+        _fixed(*attention_layer.factored_queries()),
+        attention_layer.factored_queries,
+    ),
     "query_key_norm": Layer(
         "norm of queries and keys", _fixed(attention_layer.query_key_norm()), attention_layer.query_key_norm
     ),

@@ -28,13 +28,12 @@ from roofline.serving.scenario import KEPT
 from roofline.serving.speculation import Speculation, read_speculation
 from roofline.serving.step_clock import AnyModel, StepClock
 from roofline.simulation.cache import CacheRoom
-from roofline.simulation.encoding import EncodePool, encoding_s
 from roofline.simulation.ledger import Ledger
+from roofline.simulation.pools import EncodePool, Transfers, encoding_s
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
 from roofline.simulation.speculating import DraftedClock, Guesses, drafting
 from roofline.simulation.tiers import Channel, Shelf, Tier, read_tiers
-from roofline.simulation.transfers import Transfers
 
 
 @frozen(eq=False)
@@ -181,7 +180,7 @@ def speculating(
 def one_pool(given: Loaded | Sequence[str | Loaded] | None, flag: str = "prefill_on") -> Hardware:
     """The one hardware that prefills, or does what ``flag`` says. Raises UsageError for several."""
     if names_several(given) or not isinstance(given, str | HardwareSpec):
-        msg = f"{flag} {told(str(given))}: one pool does; expected one name, such as 4xh100"
+        msg = f"{flag} {told(str(given))}: one pool {flag.removesuffix('_on')}s; expected one name, such as 4xh100"
         raise UsageError(msg)
     return given
 

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from roofline.program.workload import MAX_LENGTH
 from roofline.simulation.arrivals import Arrivals
-from roofline.simulation.encoding import Encoders
 from roofline.simulation.ledger import Ledger
+from roofline.simulation.pools import Encoders
 from roofline.simulation.scheduler import Replica
 
 Router: TypeAlias = Callable[[Sequence[Replica], int], Replica]

@@ -28,10 +28,10 @@ from roofline.simulation.cache import CacheRoom
 from roofline.simulation.gate import Gate
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.offloading import Offloading, Reading
+from roofline.simulation.pools import Transfers
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.speculating import DraftedClock, Guesses
 from roofline.simulation.tiers import Channel
-from roofline.simulation.transfers import Transfers
 
 _LONGEST_RUN = 256
 _NONE: Whole = np.zeros(0, dtype=np.int64)

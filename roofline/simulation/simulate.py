@@ -26,12 +26,12 @@ from roofline.serving.speculation import RESTORED, keeps_states
 from roofline.serving.step_clock import AnyModel
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.deployment import Deployment, deploy, disaggregated, one_pool
-from roofline.simulation.encoding import EncodePool, band_of, encoding_of
 from roofline.simulation.events import ROUTERS, round_robin, run
 from roofline.simulation.job import JobCost
 from roofline.simulation.layouts import choose
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.load import Offered
+from roofline.simulation.pools import EncodePool, band_of, encoding_of
 from roofline.simulation.statistics import Outcome, counted_of, outcome
 from roofline.simulation.tiers import BreakEven
 from roofline.simulation.workload import Workload, read_workload

@@ -9,8 +9,8 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.number import Grid
 from roofline.serving.operating_points import Target, Targets
-from roofline.simulation.encoding import Encoders
 from roofline.simulation.ledger import Ledger
+from roofline.simulation.pools import Encoders
 from roofline.simulation.scheduler import Replica
 
 PERCENTILES = (50, 90, 95, 99)

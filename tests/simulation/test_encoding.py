@@ -8,9 +8,9 @@ from plain_clock import PlainClock, at, room
 
 import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
-from roofline.simulation.encoding import Encoders
 from roofline.simulation.events import ROUTERS, run
 from roofline.simulation.ledger import Ledger
+from roofline.simulation.pools import Encoders
 from roofline.simulation.scheduler import Replica
 
 STEP = 1.01  # of a sequence that decodes; a prompt of ten takes 1.1 s

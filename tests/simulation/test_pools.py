@@ -21,8 +21,8 @@ from roofline.serving.scenario import read_question
 from roofline.simulation.arrivals import Arrivals, renewals
 from roofline.simulation.events import ROUTERS, run
 from roofline.simulation.ledger import Ledger
+from roofline.simulation.pools import Transfers
 from roofline.simulation.scheduler import Replica
-from roofline.simulation.transfers import Transfers
 
 STEP = 1.01  # of a sequence that decodes; a prompt of ten takes 1.1 s
 

@@ -1,4 +1,4 @@
-"""Images and sound of requests that are simulated: towers read them on the replicas, or in a pool of their own.
+"""What passes from pool to pool: images and sound that are encoded apart, the caches of prompts that are handed over.
 
 On a replica the towers run before the step that reads the first piece of a prompt, and all that decode wait. In a pool
 each device holds the towers alone and encodes one request at a time, in the order in which they come; the embeddings
@@ -18,15 +18,17 @@ from roofline.cost.cost import Cost
 from roofline.cost.residency import weights_bytes
 from roofline.errors import WorkloadError
 from roofline.hardware.reservation import Reserve
-from roofline.number import exact
+from roofline.number import Grid, exact
 from roofline.prediction.request import Request
 from roofline.prediction.step import Steps, steps_of
 from roofline.program.traffic.lengths import Shown
 from roofline.serving.continuous_batching import encoding_costs
-from roofline.serving.kv_cache_transfer import End, hand_over
+from roofline.serving.kv_cache_transfer import End, check_same_cache, hand_over
 from roofline.serving.replica_layouts import ONE
+from roofline.simulation.cache import CacheRoom
 from roofline.units import format_quantity
 
+_POINTS = 64
 _EMBEDDED_BYTES = 2.0
 """Of an element of an embedding that is handed over."""
 
@@ -126,3 +128,32 @@ def band_of(steps: Steps, costs: Sequence[Cost]) -> tuple[float, float]:
 def _held(steps: Steps) -> float:
     sizes = {letter: exact(size) for letter, size in steps.program.sizes.items()}
     return float(weights_bytes(steps.program, sizes, steps.precision))
+
+
+@frozen(eq=False)
+class Transfers:
+    """The link, and the times that so many tokens take over it, with nothing else on it. [tokens, s]"""
+
+    link: str
+    tokens: Grid
+    seconds: Grid
+
+    @classmethod
+    def of(
+        cls, sender: tuple[Request, Steps], receiver: tuple[Request, Steps], room: CacheRoom, devices: int, longest: int
+    ) -> Transfers:
+        """Those between replicas of two deployments among so many ``devices`` in all, up to the ``longest`` prompt.
+
+        Each device of the receiver gets what it holds of the cache, by ``room``. Raises WorkloadError where no link
+        joins them, or caches differ.
+        """
+        formats = [(request.recipe.kv_cache.name, request.device.name) for request, _ in (sender, receiver)]
+        check_same_cache(formats[0], formats[1])
+        one, other = (End(r.fleet, r.device, r.constants, int(steps.layout.devices)) for r, steps in (sender, receiver))
+        tokens = np.unique(np.rint(np.linspace(1, longest, _POINTS)))
+        handed = [hand_over(float(room.of_tokens(int(many))), one, other, np.ones(1), devices) for many in tokens]
+        return cls(handed[0].link, tokens, np.array([float(each.time_s[0]) for each in handed]))
+
+    def seconds_of(self, tokens: int) -> float:
+        """The time of so many tokens. [s]"""
+        return float(np.interp(tokens, self.tokens, self.seconds))
