@@ -185,8 +185,8 @@ class Mesh:
 
     ``like``: those of several layouts in arrays that have the collectives which are wanted; None: all. ``several``: the
     dimensions that count more than one device in any of these. ``groups``: into how many groups replicas come apart,
-    which divides them. ``apart``: whole sequences are dealt out over the devices of tensor parallelism, each of which has
-    all weights of the phase: towers that these do not divide.
+    which divides them. ``apart``: whole sequences are dealt out over the devices of tensor parallelism, each of which
+    has all weights of the phase: towers that these do not divide.
     """
 
     layout: Layout
