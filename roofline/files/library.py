@@ -16,6 +16,9 @@ MAX_YAML_BYTES = 1_000_000
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
+_POINTER = "version https://git-lfs"
+POINTER = "a pointer of Git LFS, not the file; git lfs pull brings it"
+
 
 @functools.cache
 def data_folder(name: str) -> Path:
@@ -32,9 +35,10 @@ def data_folder(name: str) -> Path:
 
 
 def read_text(path: Path, error: type[RooflineError], limit: int = MAX_YAML_BYTES) -> str:
-    """The text of a regular UTF-8 file of at most ``limit`` bytes.
+    """The text of a regular UTF-8 file of at most ``limit`` bytes, without the byte order mark that Windows writes.
 
-    Raises ``error``, in one line, for anything else: absent, a folder, a pipe, a loop of links, too large, not text.
+    Raises ``error``, in one line, for anything else: absent, a folder, a pipe, a loop of links, too large, not text, a
+    pointer of Git LFS.
     """
     try:
         if not path.exists():
@@ -44,13 +48,25 @@ def read_text(path: Path, error: type[RooflineError], limit: int = MAX_YAML_BYTE
         elif path.stat().st_size > limit:
             problem = f"{path.stat().st_size} bytes, expected at most {limit}"
         else:
-            return path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
+            if not text.startswith(_POINTER):
+                return text.removeprefix("\ufeff")
+            problem = POINTER
     except UnicodeDecodeError:
         problem = "not UTF-8 text"
     except (OSError, RuntimeError, ValueError) as failure:
         problem = getattr(failure, "strerror", None) or str(failure)
     msg = f"{one_line(str(path))}: {problem}"
     raise error(msg) from None
+
+
+def is_pointer(file: Path) -> bool:
+    """Whether a file only says where Git LFS keeps what it stands for."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(_POINTER)) == _POINTER.encode()
+    except OSError:
+        return False
 
 
 def read_yaml(path: Path, error: type[RooflineError] = SpecError) -> dict[str, Any]:

@@ -41,6 +41,17 @@ def nearest_types(model_type: str, fields: Mapping[str, Any]) -> str:
     return f"nearest by its fields: {near[0] if fewest else ', '.join(near[:3])}{but}"
 
 
+def types_of(architecture: str) -> str:
+    """The modelled types whose network a class is, as words; nothing for a class that is not known.
+
+    >>> types_of("Qwen3ForCausalLM"), types_of("LlamaForCausalLM"), types_of("MyModel")
+    ('qwen3', 'llama, internlm3 or iquestcoder', '')
+    """
+    found = [name for name, family in FAMILIES.items() if architecture in family.classes]
+    found.sort(key=lambda name: not architecture.lower().startswith(name))
+    return " or ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
+
+
 def _digits(name: str) -> str:
     return "".join(letter for letter in name if letter.isdigit())
 

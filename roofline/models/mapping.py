@@ -8,6 +8,7 @@ from typing import Any
 from roofline.classes import frozen
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.models.families.family import INERT, Family
+from roofline.models.hints import types_of
 
 
 @frozen
@@ -103,7 +104,10 @@ def _class_options(family: Family, fields: Mapping[str, Any], where: str) -> Map
     named = fields.get("architectures") or [default]
     name = named[0] if isinstance(named, list) else named
     if not isinstance(name, str) or name not in family.classes:
-        msg = f"{where}: architectures {shown(name)} is not modelled; {near_matches(shown(name), family.classes)}"
+        others = types_of(name) if isinstance(name, str) else ""
+        instead = f"that is of model_type {others}" if others else near_matches(shown(name), family.classes)
+        stated = f"is no class of model_type {shown(fields.get('model_type'))}" if others else "is not modelled"
+        msg = f"{where}: architectures {shown(name)} {stated}; {instead}"
         raise ConfigError(msg)
     return family.classes[name]
 

@@ -20,7 +20,7 @@ from roofline.models.checkpoints.reading import read_checkpoint
 from roofline.models.families import FAMILIES, program_of
 from roofline.models.families.family import Family
 from roofline.models.generation import costly_settings
-from roofline.models.hints import nearest_types
+from roofline.models.hints import nearest_types, types_of
 from roofline.models.mapping import mapped
 from roofline.models.outline import MARK, Outline, outlined
 from roofline.models.positions import check_rotation, scaled_positions
@@ -311,6 +311,19 @@ def _scale_positions(fields: Mapping[str, Any], shape_fields: dict[str, Any]) ->
         shape_fields["max_position_embeddings"] = max(stated, scaled_positions(fields))
 
 
+def _without_type(fields: Mapping[str, Any]) -> str:
+    """What to do with a file that states no type."""
+    if isinstance(base := fields.get("base_model_name_or_path"), str) and "peft_type" in fields:
+        rank = fields.get("r")
+        lora = f"1x{rank}" if type(rank) is int else "1xRANK"
+        return f"it is of an adapter: predict its base model, {shown(base)}, with --lora {lora}"
+    named = fields.get("architectures")
+    name = named[0] if isinstance(named, list) and named else named
+    if isinstance(name, str) and (types := types_of(name)):
+        return f"{shown(name)} is of {types}: --set model.model_type={types.split(',')[0].split(' ')[0]}"
+    return near_matches("", FAMILIES)
+
+
 def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
     model_type = fields.get("model_type")
     if model_type is None and isinstance(pipeline := fields.get("_class_name"), str):
@@ -318,7 +331,7 @@ def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
         raise ConfigError(msg)
     if not isinstance(model_type, str):
         given = "has no model_type" if model_type is None else f"model_type {shown(model_type)} is not modelled"
-        msg = f"{where}: {given}; {near_matches('', FAMILIES)}"
+        msg = f"{where}: {given}; {_without_type(fields)}"
         raise ConfigError(msg)
     if model_type not in FAMILIES:
         msg = f"{where}: model_type {shown(model_type)} is not modelled; {nearest_types(model_type, fields)}"

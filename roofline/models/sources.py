@@ -94,7 +94,29 @@ def _from_path(text: str, path: Path) -> Source:
             return _from_file(_cached(text))
     elif len(path.parts) == 1 and not (path.suffix == ".json" or folder or link):
         return preset_source(text)
-    return _from_file(path / "config.json" if folder else path)
+    return _from_file(_speaking(path) if folder else path)
+
+
+_SPEAKING = ("config.json", "adapter_config.json", "model_index.json")
+"""Files of a folder that say what it holds, the first that lies there."""
+
+_BESIDE = {
+    "*.gguf": "is a model of its own: give its path",
+    "params.json": "is the publisher's own form; take the files in the form of transformers",
+}
+"""What may lie in a folder without any of these, and what to do then."""
+
+
+def _speaking(folder: Path) -> Path:
+    """The config.json of a folder, or what tells why it has none. Raises ConfigError where another file does."""
+    for name in _SPEAKING:
+        if os.path.lexists(folder / name):
+            return folder / name
+    for pattern, words in _BESIDE.items():
+        if there := sorted(folder.glob(pattern)):
+            msg = f"{folder / 'config.json'}: no such file; {one_line(there[0].name)} {words}"
+            raise ConfigError(msg)
+    return folder / "config.json"
 
 
 def is_code(text: str) -> bool:
@@ -310,9 +332,11 @@ def parsed_json(text: str, where: str, expected: str) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError, ValueError) as failure:
         line = f":{failure.lineno}" if isinstance(failure, json.JSONDecodeError) else ""
         problem = failure.msg if isinstance(failure, json.JSONDecodeError) else str(failure) or "nested too deeply"
+        if not (begun := text.lstrip()) or begun.startswith("<"):
+            problem = "a page of HTML" if begun else "an empty file"
         msg = f"{where}{line}: {problem}; expected {expected}"
         raise ConfigError(msg) from None
     if not isinstance(loaded, dict):
-        msg = f"{where}: holds a {type(loaded).__name__}, expected an object with the model's fields"
+        msg = f"{where}: holds {shown(loaded)}, expected an object with the model's fields"
         raise ConfigError(msg)
     return loaded

@@ -64,6 +64,7 @@ def test_what_is_not_modelled_is_said(tmp_path: Path) -> None:
 def test_what_is_no_network_is_refused_in_a_line(tmp_path: Path) -> None:
     write_gguf(tmp_path / "new.gguf", "llamas", LLAMA, {})
     (tmp_path / "text.gguf").write_text("no header", encoding="utf-8")
+    (tmp_path / "kept.gguf").write_text("version https://git-lfs.github.com/spec/v1", encoding="utf-8")
     write_gguf(tmp_path / "few.gguf", "llama", {"block_count": 8}, llama_tensors("q8_0"))
     uneven = LLAMA | {"attention.head_count_kv": [2, 4]}
     write_gguf(tmp_path / "uneven.gguf", "llama", uneven, llama_tensors("q8_0"))
@@ -71,6 +72,7 @@ def test_what_is_no_network_is_refused_in_a_line(tmp_path: Path) -> None:
         "new": 'architecture "llamas" is not modelled; did you mean llama',
         "text": "not a whole GGUF file",
         "few": "hidden_size",
+        "kept": "a pointer of Git LFS, not the file",
         "uneven": "differs from layer to layer",
         "none": "no such file",
     }

@@ -111,6 +111,14 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
             {"_class_name": "DiTTransformer2DModel"},
             'a mapping: "DiTTransformer2DModel" of diffusers is not modelled; trace',
         ),
+        (
+            {"architectures": ["Qwen3ForCausalLM"]},
+            'has no model_type; "Qwen3ForCausalLM" is of qwen3: --set model.model_type=qwen3',
+        ),
+        (
+            {**LLAMA, "architectures": ["Qwen3ForCausalLM"]},
+            'architectures "Qwen3ForCausalLM" is no class of model_type "llama"; that is of model_type qwen3',
+        ),
         ({**LLAMA, "model_type": "lama"}, 'model_type "lama" is not modelled; did you mean llama?'),
         ({**LLAMA, "model_type": "rwkv"}, 'model_type "rwkv" is not modelled; '),
         ({**LLAMA, "model_type": ["llama"]}, "model_type a list is not modelled"),
@@ -424,17 +432,26 @@ def test_what_transformers_writes_loads_without_warnings(tmp_path):
     ("content", "text"),
     [
         ("[1, 2]", "config.json: holds a list, expected an object with the model's fields"),
-        ("3", "config.json: holds a int, expected an object"),
+        ("3", "config.json: holds 3, expected an object"),
+        ("null", "config.json: holds nothing, expected an object"),
         ('{"model_type": "llama",\n "hidden_size": }', "config.json:2: "),
-        ("", "config.json:1: "),
+        ("", "config.json:1: an empty file; expected a Hugging Face config.json"),
+        ("\n<!DOCTYPE html><html>", "config.json:2: a page of HTML; expected a Hugging Face config.json"),
+        (
+            "version https://git-lfs.github.com/spec/v1\n",
+            "config.json: a pointer of Git LFS, not the file; git lfs pull",
+        ),
         ('{"model_type": "llama", "hidden_size": NaN}', "config.json: hidden_size: given nan, expected a whole number"),
         ('{"model_type": "llama", "hidden_size": -Infinity}', "hidden_size: given -inf, expected a whole number"),
         ("[" * 100_000, "config.json: "),
         ('{"hidden_size": ' + "9" * 5000 + "}", "config.json: "),
-        ("\ufeff{}", "config.json"),
+        ("\ufeff{}", "config.json: has no model_type"),
         ("{}", "config.json: has no model_type"),
     ],
-    ids=["list", "number", "broken", "empty", "nan", "infinity", "deep", "long-number", "byte-order-mark", "nothing"],
+    ids=[
+        *("list", "number", "null", "broken", "empty", "html", "pointer", "nan", "infinity", "deep", "long-number"),
+        *("byte-order-mark", "nothing"),
+    ],
 )
 def test_a_file_that_is_refused(tmp_path, content, text):
     (tmp_path / "config.json").write_text(content, encoding="utf-8")
@@ -453,6 +470,33 @@ def test_a_file_with_an_error_names_itself(folder):
 
 def test_a_folder_without_a_configuration(tmp_path):
     assert refusal(tmp_path) == f"{tmp_path / 'config.json'}: no such file"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        (
+            "adapter_config.json",
+            '{"base_model_name_or_path": "meta-llama/Llama-3.1-8B", "peft_type": "LORA", "r": 16}',
+            'it is of an adapter: predict its base model, "meta-llama/Llama-3.1-8B", with --lora 1x16',
+        ),
+        (
+            "model_index.json",
+            '{"_class_name": "FluxPipeline"}',
+            '"FluxPipeline" of diffusers is not modelled; trace it',
+        ),
+        ("params.json", "{}", "no such file; params.json is the publisher's own form"),
+        ("x.gguf", "", "no such file; x.gguf is a model of its own: give its path"),
+    ],
+)
+def test_a_folder_without_a_configuration_tells_what_it_holds(tmp_path, name, content, text):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert text in refusal(tmp_path)
+
+
+def test_a_file_of_windows_is_read(tmp_path):
+    (tmp_path / "config.json").write_text("\ufeff" + json.dumps(LLAMA), encoding="utf-8")
+    assert load_model(tmp_path).config == load_model(LLAMA).config
 
 
 def test_a_file_that_is_absent(tmp_path):

@@ -11,10 +11,10 @@ from typing import Any
 
 from roofline.classes import frozen
 from roofline.errors import ConfigError, shown
+from roofline.files.library import is_pointer
 from roofline.models.sources import MAX_JSON_BYTES, read_json
 
 INDEX = "model.safetensors.index.json"
-_POINTER = b"version https://git-lfs"
 _SHARD = re.compile(r".*-\d{1,6}-of-(\d{1,6})\.safetensors")
 
 
@@ -65,21 +65,12 @@ _STATED = ("total_size", "total_parameters")
 
 def _shards(folder: Path, listed: set[str]) -> list[Path]:
     """The shards of one network, those that an index lists or of the usual name; none where some do not lie there."""
-    found = {file.name: file for file in sorted(folder.glob("*.safetensors")) if not _is_pointer(file)}
+    found = {file.name: file for file in sorted(folder.glob("*.safetensors")) if not is_pointer(file)}
     if listed:
         return [found[name] for name in sorted(listed)] if listed <= found.keys() else []
     usual = [name for name in found if name.startswith("model")] or list(found)
     shards = [match for name in usual if (match := _SHARD.fullmatch(name))]
     return [found[name] for name in usual] if all(len(shards) >= int(each.group(1)) for each in shards) else []
-
-
-def _is_pointer(file: Path) -> bool:
-    """Whether a file only says where git keeps the shard."""
-    try:
-        with file.open("rb") as stream:
-            return stream.read(len(_POINTER)) == _POINTER
-    except OSError:
-        return False
 
 
 def _size(index: Path, name: str, given: object) -> int | None:

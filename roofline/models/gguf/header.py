@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from roofline.classes import frozen
 from roofline.errors import ConfigError, MissingExtraError
+from roofline.files.library import POINTER, is_pointer
 from roofline.program.workload import BLOCKS
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def _parts(file: Path) -> list[Path]:
 
 
 def _read(file: Path) -> tuple[dict[str, Said], dict[str, GgufTensor]]:
+    if is_pointer(file):
+        msg = f"{file}: {POINTER}"
+        raise ConfigError(msg)
     try:
         from gguf import GGUFReader, GGUFValueType  # noqa: PLC0415  (optional, and slow to import)
     except ImportError:
