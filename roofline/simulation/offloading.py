@@ -47,11 +47,6 @@ class Offloading:
         """When the next prompt is there; infinity where none is being loaded. [s]"""
         return min((ready for ready, _ in self.under_way), default=inf)
 
-    @property
-    def prompts(self) -> list[Reading]:
-        """The prompts that are being loaded; all of their room is taken."""
-        return [reading for _, reading in self.under_way]
-
     def worth_loading(self, reading: Reading, path: Path, saved: Saved, now: float) -> list[Part]:
         """What of a prompt is loaded, tier after tier: all that one has beyond those before it, if that saves time."""
         parts, reached = [], reading.done

@@ -118,6 +118,7 @@ class Replica:
     again: dict[int, int] = field(default_factory=dict)
     sent: dict[int, Reading] = field(default_factory=dict)
     sent_bytes: float = 0.0
+    loading_bytes: float = 0.0
     sources: dict[int, Replica] = field(default_factory=dict)
     link_until: float = 0.0
     run: Run | None = None
@@ -338,6 +339,7 @@ class Replica:
         if not self.tiers.under_way:
             return
         for reading in self.tiers.ready(now, 1 - len(self.reading) if self._whole and not self.sources else None):
+            self.loading_bytes -= self._own(reading)
             source = self.sources.pop(reading.request, None)
             if source is None:
                 self._scheduled(reading, now)
@@ -385,6 +387,7 @@ class Replica:
                 self._take(reading, source, now)
             elif parts:
                 self.tiers.load(reading, path, parts, now)
+                self.loading_bytes += self._own(reading)
             else:
                 self._scheduled(reading, now)
                 found.append((reading, tokens))
@@ -401,6 +404,7 @@ class Replica:
         self.link_until = source.link_until = ends
         self.meter.linked_s += ends - begins
         self.tiers.under_way.append((ends, reading))
+        self.loading_bytes += self._own(reading)
 
     @property
     def _places(self) -> int:
@@ -424,15 +428,15 @@ class Replica:
 
     def _held(self, pieces: Sequence[tuple[Reading, int]], grown: Whole | int) -> float:
         """Bytes of all caches in use in a step that reads these pieces and grows sequences by so many tokens."""
-        held, of = self.prefixes.used + self.sent_bytes, self.room.of_tokens
+        held, of = self.prefixes.used + self.sent_bytes + self.loading_bytes, self.room.of_tokens
         if len(self.decoding):
             held += float(np.add.reduce(of(np.minimum(self.context + grown, self.context + self.left - 1))))
             held -= float(np.add.reduce(of(self.shared))) if self.ledger.paths else 0.0
-        reading = [*self.reading, *self.tiers.prompts]
-        if not reading:
+        if not self.reading:
             return held
         read = {id(piece): tokens for piece, tokens in pieces}
-        return held + sum(self._own(each, read.get(id(each), 0)) for each in reading)
+        then = of(np.array([each.done + read.get(id(each), 0) for each in self.reading]))
+        return held + float(np.add.reduce(then) - np.add.reduce(of(np.array([each.shared for each in self.reading]))))
 
     def _own(self, reading: Reading, more: int = 0) -> float:
         """What a prompt holds by itself, with so many tokens more. [B]"""
