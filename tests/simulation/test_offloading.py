@@ -148,6 +148,7 @@ def test_no_request_is_lost_and_no_room_taken_twice(chunk: int | None, size: int
     assert ledger.preempted.sum() > 0
     assert one.meter.most_cache <= 1
     assert one.prefixes.used == pytest.approx(0)
+    assert one.loading_bytes == pytest.approx(0)
     for channel in one.channels:
         assert channel.shelf.kept.used == pytest.approx(0)
         assert channel.shelf.kept.idle <= channel.shelf.tier.bytes

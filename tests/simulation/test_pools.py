@@ -99,6 +99,7 @@ def test_no_request_and_no_token_is_lost_between_pools(data: st.DataObject) -> N
     assert np.all((ledger.first == ledger.finished) == (ledger.generate == 1))
     assert not any(each.sent or each.sources or each.running or each.in_flight for each in replicas)
     assert max(each.meter.most_cache for each in replicas) <= 1
+    assert not any(each.sent_bytes or each.loading_bytes for each in replicas)
     if not ledger.preempted.any():
         read, decoded = (sum(each.meter.tokens for each in replicas if each.hands_over == first) for first in (1, 0))
         assert (read, decoded) == (ledger.prompt.sum(), (ledger.generate - 1).sum())
