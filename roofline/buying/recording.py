@@ -76,6 +76,9 @@ def record_training(
         msg = "offload is not recorded; ask train, or leave it out"
         raise UsageError(msg)
     question = read_training(model, hardware, options)
+    if question.target is not None:
+        msg = f"{question.request.model.name}: two lengths are not recorded; ask train"
+        raise UsageError(msg)
     table = search(question)
     choice = table.choice(table.best(1)[0])
     recording = TrainingRecording.of(question, choice, [name for name in letters if name not in (PRICE, TOKENS)])

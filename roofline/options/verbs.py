@@ -302,6 +302,10 @@ class TrainingStep(TypedDict, total=False):
     sequence: Annotated[
         int | None, Option("Tokens of a sequence.", usual="4096, or all positions", metavar="TOKENS", everyday=True)
     ]
+    target_sequence: Annotated[
+        int | None,
+        Option("Tokens of a target, behind an encoder-decoder's input.", usual="as --sequence", metavar="TOKENS"),
+    ]
     sequence_lengths: Annotated[
         str | None,
         Option("Documents packed into each sequence, by their tokens: 512x4,2048.", usual="one", metavar="TOKENS,..."),

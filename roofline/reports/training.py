@@ -78,7 +78,8 @@ def _verdict(found: Training, row: TrainingRow, step: TrainingStep) -> list[str]
     )
     packed = f", {len(q.documents):,} documents in each" if len(q.documents) > 1 else ""
     unit = q.request.model.lengths.unit
-    lengths = f"{q.batch:,} {unit}" if unit else f"{q.batch:,} sequences of {q.sequence:,} tokens{packed}"
+    target = f" and {q.target:,} of a target" if q.target is not None else ""
+    lengths = f"{q.batch:,} {unit}" if unit else f"{q.batch:,} sequences of {q.sequence:,} tokens{packed}{target}"
     asked = f"{lengths} a step{'' if unit else f' ({q.tokens:,})'}, {q.recipe.name}, {q.optimizer.name}"
     learning = [f"{q.network.learning_parameters:,} parameters learn: {q.learning.note}"] if q.learning.note else []
     lines = [what, asked, *learning, _memory_line(step), *(_time_lines(step) if step.fits is not False else [])]

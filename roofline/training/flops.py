@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from roofline.number import Number, added, exact
@@ -10,22 +11,22 @@ from roofline.program.program import Program
 from roofline.program.recompute import Recompute
 
 
-def model_flops(step: Program, sequence: Number, batch: Number = 1) -> Number:
+def model_flops(step: Program, lengths: Mapping[str, Number], batch: Number = 1) -> Number:
     """Contraction FLOPs of the forward and the backward pass, nothing made again: what MFU counts.
 
-    Fused attention's backward pass computes its scores once more, which are not counted.
+    ``lengths`` are T, S and M. Fused attention's backward pass computes its scores once more, which are not counted.
 
     >>> from roofline.models.model import load_model
     >>> from roofline.program.conventions import Conventions
     >>> from roofline.program.training import training_program
     >>> program = load_model("gpt2").program(Conventions(lm_head="all"))
     >>> six_nd = 6 * 124_439_808 * 1024  # attention is not in it
-    >>> round(float(model_flops(training_program(program), 1024)) / six_nd, 3)
+    >>> round(float(model_flops(training_program(program), dict.fromkeys("TSM", 1024))) / six_nd, 3)
     1.069
 
     Source: PaLM, Chowdhery et al. 2022 (arXiv 2204.02311), appendix B.
     """
-    sizes = _sizes(step, sequence, batch)
+    sizes = _sizes(step, lengths, batch)
     counts: list[Number] = []
     for phase in step.phases:
         for group, op in step.in_phase(phase):
@@ -36,13 +37,12 @@ def model_flops(step: Program, sequence: Number, batch: Number = 1) -> Number:
     return added(counts)
 
 
-def recomputed_flops(step: Program, policy: Recompute, sequence: Number, batch: Number = 1) -> Number:
+def recomputed_flops(step: Program, policy: Recompute, lengths: Mapping[str, Number], batch: Number = 1) -> Number:
     """Contraction FLOPs of what a policy makes again: what HFU counts besides."""
-    sizes = _sizes(step, sequence, batch)
+    sizes = _sizes(step, lengths, batch)
     forward = [group for group in step.groups if Phase.FORWARD in group.phases]
     return added(op.flops(g.sizes(sizes)) * g.times(sizes) for g in forward for op in policy.again(g))
 
 
-def _sizes(step: Program, sequence: Number, batch: Number) -> dict[str, Number]:
-    lengths: dict[str, Number] = {"B": batch, "T": sequence, "S": sequence, "M": sequence}
-    return {letter: exact(size) for letter, size in {**step.sizes, **lengths}.items()}
+def _sizes(step: Program, lengths: Mapping[str, Number], batch: Number) -> dict[str, Number]:
+    return {letter: exact(size) for letter, size in {**step.sizes, "B": batch, **lengths}.items()}

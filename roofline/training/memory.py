@@ -96,8 +96,7 @@ class MemoryOfSteps:
     @property
     def sizes(self) -> dict[str, Number]:
         """What a pass of a microbatch reads."""
-        length = as_float(self.question.sequence)
-        return {"B": self.microbatch, "T": length, "S": length, "M": length}
+        return {"B": self.microbatch, **{letter: as_float(size) for letter, size in self.question.lengths.items()}}
 
     @property
     def resting(self) -> Resting:

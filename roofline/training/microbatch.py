@@ -235,6 +235,8 @@ def _shaped(op: Op, cost: Cost, group: Group, sizes: Sizes) -> Cost:
     bound = rebind(group.sizes(sizes), op.local)
     parts = [part for part in op.parts or (op,) if part.kind == "matmul"]
     first, out = parts[0].reads[0], parts[0].writes[0].letters
+    if set(out) - {letter for tensor in parts[0].reads[:2] for letter in tensor.letters}:
+        return cost  # a convolution's window is of neither operand
     rows = product(size_of(x, bound) for x in out if x in first.letters)
     depth = product(size_of(x, bound) for x in first.letters if x not in out)
     columns = added(

@@ -72,8 +72,8 @@ class TrainingQuestion:
     ``zero``, ``replicate`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data
     parallelism's exchanges that runs behind the passes for free. ``learning``: what of the network learns.
     ``documents``: tokens of those that are packed into a sequence, none where it is one. ``gradients``: the format that
-    they were asked to add up in.
-    ``startable``: what a search is bound to. ``host``: where optimizer states are, if not on the devices.
+    they were asked to add up in. ``startable``: what a search is bound to. ``host``: where optimizer states are, if not
+    on the devices. ``target``: tokens of a target, of an encoder-decoder, whose input the sequence is.
     """
 
     request: Request
@@ -96,6 +96,7 @@ class TrainingQuestion:
     startable: Startable | None = None
     replicate: int | None = None
     host: HostMemory | None = None
+    target: int | None = None
 
     @property
     def grouped(self) -> tuple[int, ...]:
@@ -105,7 +106,13 @@ class TrainingQuestion:
     @property
     def tokens(self) -> int:
         """Tokens of a step."""
-        return self.batch * self.sequence
+        return self.batch * (self.sequence + (self.target or 0))
+
+    @property
+    def lengths(self) -> dict[str, Any]:
+        """T, S and M: of a sequence; behind an encoder, M of its input, the others of the target."""
+        sizes: dict[str, Any] = dict.fromkeys("TSM", self.sequence)
+        return sizes if self.target is None else {**sizes, "T": self.target, "S": self.target}
 
 
 def read_training(
@@ -118,15 +125,13 @@ def read_training(
     traced = network.program().anonymous
     if traced:
         check_traced(network, asked)
-    if network.lengths.decoder_start is not None:
-        msg = f"{network.name} is an encoder-decoder, whose training is not modelled: it takes two lengths"
-        raise WorkloadError(msg)
     if network.tower is not None or network.hearing is not None:
         msg = f"{network.name} sees or hears, and training is modelled without a tower; give its text model by itself"
         raise WorkloadError(msg)
     known = fleet_of(hardware).device
     device = known if isinstance(known, HardwareSpec) else load_hardware(known, overrides=fields["hardware"])
     sequence, batch = _lengths(network, asked)
+    target = _target(network, asked, sequence)
     recipe = read_training_recipe(asked["dtype"] or usual_recipe(device), asked["gradients"])
     documents = _documents(asked)
     longest = max(documents, default=sequence)
@@ -141,7 +146,7 @@ def read_training(
         return TrainingQuestion(
             request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
             given_degrees(asked), asked["microbatch"], asked["zero"], policy, False, asked["hidden"],
-            overrides=tuple((asked["set"] or {}).items()), replicate=asked["replicate"], host=host,
+            overrides=tuple((asked["set"] or {}).items()), replicate=asked["replicate"], host=host, target=target,
         )  # fmt: skip
     learning = read_learning(asked)
     program = learning.apply(packed(request.program, documents) if documents else request.program)
@@ -154,7 +159,7 @@ def read_training(
         request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
         given_degrees(asked), asked["microbatch"], asked["zero"], policy,
         asked["dropout"], asked["hidden"], learning, documents, tuple((asked["set"] or {}).items()),
-        asked["gradients"], replicate=asked["replicate"], host=host,
+        asked["gradients"], replicate=asked["replicate"], host=host, target=target,
     )  # fmt: skip
 
 
@@ -215,7 +220,27 @@ def _lengths(network: Model, asked: TrainOptions) -> tuple[int, int]:
             raise UsageError(msg)
         _whole("batch", asked["batch"])
         return sequence, asked["batch"]
-    return sequence, sequences_in(read_tokens("batch-tokens", asked["batch_tokens"] or BATCH_TOKENS), sequence)
+    tokens = sequence + (_target(network, asked, sequence) or 0)
+    return sequence, sequences_in(read_tokens("batch-tokens", asked["batch_tokens"] or BATCH_TOKENS), tokens)
+
+
+def _target(network: Model, asked: TrainOptions, sequence: int) -> int | None:
+    """Tokens of a target behind an encoder's input; None without one. Raises UsageError or WorkloadError."""
+    given, lengths = asked["target_sequence"], network.lengths
+    if lengths.decoder_start is None:
+        if given is not None:
+            msg = f"target-sequence: {network.name} is no encoder-decoder; leave it out"
+            raise UsageError(msg)
+        return None
+    if asked["sequence_lengths"] is not None:
+        msg = f"sequence-lengths: packed documents of an encoder-decoder ({network.name}) are not modelled"
+        raise WorkloadError(msg)
+    target = min(sequence, lengths.output) if given is None else given
+    _whole("target-sequence", target)
+    if target > lengths.output:
+        msg = f"target-sequence {target} exceeds the model's {lengths.decoder_field} {lengths.output}"
+        raise WorkloadError(msg)
+    return target
 
 
 def _check_sequence(network: Model, sequence: int, longest: int) -> None:

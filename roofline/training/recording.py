@@ -81,8 +81,8 @@ class TrainingRecording:
         parts, whole = steps.time(), steps.time().whole
         found: dict[str, Number] = {name: getattr(whole, name) for name in SECONDS}
         found |= {f"{each.name}_s": getattr(parts, each.name).time_s for each in fields(TimeOfStep)[1:]}
-        once = model_flops(question.network.step, question.sequence, question.batch)
-        again = recomputed_flops(question.network.step, self.choice.policy, question.sequence, question.batch)
+        once = model_flops(question.network.step, question.lengths, question.batch)
+        again = recomputed_flops(question.network.step, self.choice.policy, question.lengths, question.batch)
         peak = steps.machine.rates.contraction_unit(question.recipe.computes)[1] * int(self.choice.layout.devices)
         found |= {
             "microbatches": steps.memory.count, "tokens_per_s": question.tokens / whole.time_s, "flops": once,

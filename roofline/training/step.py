@@ -186,7 +186,7 @@ class TrainingStep:
     @cached_property
     def flops(self) -> float:
         """The model's FLOPs of a step, nothing made again."""
-        return float(model_flops(self.question.network.step, self.question.sequence, self.question.batch))
+        return float(model_flops(self.question.network.step, self.question.lengths, self.question.batch))
 
     @cached_property
     def six_nd(self) -> float:
@@ -208,7 +208,7 @@ class TrainingStep:
     def hfu(self) -> float:
         """Hardware FLOPs utilisation: with what is made again, but for fused attention's scores."""
         q = self.question
-        again = recomputed_flops(q.network.step, self.choice.policy, q.sequence, q.batch)
+        again = recomputed_flops(q.network.step, self.choice.policy, q.lengths, q.batch)
         return (self.flops + float(again)) / (self.peak_flops_per_s * float(self.timing.time_s))
 
     def to_dict(self) -> dict[str, Any]:
@@ -236,8 +236,8 @@ class TrainingStep:
     def _inputs(self) -> dict[str, Any]:
         q = self.question
         return {
-            "sequence": q.sequence, "sequence_lengths": list(q.documents) or None, "batch": q.batch,
-            "batch_tokens": q.tokens, "dtype": q.recipe.name,
+            "sequence": q.sequence, "target_sequence": q.target, "sequence_lengths": list(q.documents) or None,
+            "batch": q.batch, "batch_tokens": q.tokens, "dtype": q.recipe.name,
             "weight_dtype": q.learning.stored.name if q.learning.stored else None, "lora": q.learning.rank,
             "trained": ",".join(q.learning.words) or "all", "trained_parameters": q.network.learning_parameters,
             "gradients": q.recipe.gradients, "optimizer": q.optimizer.name, "schedule": q.schedule.words,

@@ -278,11 +278,11 @@ VERBS = {
     "size": "--hardware --load --concurrency --users --activity --headroom --budget --power "
     f"{SERVING} --prefill-on --offload --input --dims --strict --launch --verify --json --output -o --wide --quiet "
     "--help-all",
-    "train": "--hardware --sequence --sequence-lengths --batch-tokens --batch --microbatch --zero --replicate "
-    "--recompute --schedule --optimizer --gradients --offload --dropout --hidden --dtype --weight-dtype --lora "
-    "--trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine --kernels --constants --reserve "
-    "--price-kind --prices --years --chassis --pue --power-price --hosting --set --input --dims --strict --from "
-    "--launch --json --output -o --wide --quiet --explain --sensitivity --plot --help-all",
+    "train": "--hardware --sequence --target-sequence --sequence-lengths --batch-tokens --batch --microbatch --zero "
+    "--replicate --recompute --schedule --optimizer --gradients --offload --dropout --hidden --dtype --weight-dtype "
+    "--lora --trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine --kernels --constants "
+    "--reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set --input --dims --strict "
+    "--from --launch --json --output -o --wide --quiet --explain --sensitivity --plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --think --requests --router --seed --workload --prompt "
     "--generate --prefix-hits --images --image-size --video --fps --audio --ttft --tpot --dtype --weight-dtype "
     "--activation-dtype --kv-dtype --state-dtype --prune "

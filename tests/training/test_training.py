@@ -371,11 +371,6 @@ def test_classifiers_and_encoders_train_on_replicas() -> None:
     assert moved == pytest.approx(float(found.question.request.model.parameters), rel=1e-3)
 
 
-def test_encoder_decoders_are_refused() -> None:
-    with pytest.raises(WorkloadError, match="it takes two lengths"):
-        roofline.train("t5-base", "h100")
-
-
 def test_a_chip_without_an_fp32_peak_updates_fp32_weights() -> None:
     """Updates contract nothing: bytes, and elementwise work at the vector unit's rate where a data sheet states one."""
     step = roofline.train("gpt2", "tpu-v5p", batch=8).step

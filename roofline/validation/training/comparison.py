@@ -158,6 +158,9 @@ def digest_of_step(step: TrainingStep) -> str:
 def check_step(step: TrainingStep) -> None:
     """Raises UsageError for a step that is not one device's, in one microbatch, with nothing made again."""
     c = step.choice
+    if step.question.target is not None:
+        msg = f"{step.question.request.model.name}: validate --train times networks of one length"
+        raise UsageError(msg)
     if step.devices > 1 or step.microbatches > 1 or c.policy.name != "none":
         msg = f"{c.words}: validate --train times one device, one microbatch, with nothing made again"
         raise UsageError(msg)
@@ -234,7 +237,7 @@ def _whole(step: TrainingStep, figures: Sequence[Figures]) -> Figures:
 def _predicted_kernels(step: TrainingStep) -> dict[str, list[tuple[str, Mark]]]:
     """The kernels of each pass in order: the operator that each belongs to, and its mark."""
     network = step.question.network.step
-    lengths = dict.fromkeys("TSM", exact(step.question.sequence))
+    lengths = {letter: exact(size) for letter, size in step.question.lengths.items()}
     bound = {**network.sizes, "B": exact(step.question.batch), **lengths}
     names = dict(zip(((e.group.name, e.op.name) for e in step.steps.passes.operators), _names(step), strict=True))
     phases = (Phase.FORWARD, Phase.BACKWARD)
