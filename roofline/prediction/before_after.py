@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from roofline.classes import frozen
 from roofline.compression.adapters import beside
-from roofline.compression.host_memory import kept_in_host
 from roofline.compression.recipes import read_recipe
 from roofline.compression.transform import NOTHING
 from roofline.cost.memory_fit import MemoryFit
 from roofline.prediction.figures import Figures, PhasePrediction
+from roofline.prediction.host_memory import kept_in_host
 from roofline.prediction.request import Request
 from roofline.program.merging import run_by
 from roofline.program.phases import Phase

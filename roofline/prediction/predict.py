@@ -41,7 +41,7 @@ from roofline.version import versions
 
 if TYPE_CHECKING:
     from roofline.prediction.layouts.search import Chosen
-from roofline.compression.host_memory import hosted_bytes
+from roofline.prediction.host_memory import hosted_bytes
 from roofline.units import format_quantity
 
 

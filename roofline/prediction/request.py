@@ -12,7 +12,6 @@ from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.classes import frozen
 from roofline.compression.adapters import Adapters, beside, read_adapters
-from roofline.compression.host_memory import kept_in_host
 from roofline.compression.recipes import Recipe, recipe_of
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.engines.engine import Engine
@@ -29,6 +28,7 @@ from roofline.options.groups import Dtypes
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, ServingOptions
 from roofline.prediction.fleet import Fleet, fleet_of
+from roofline.prediction.host_memory import kept_in_host
 from roofline.prediction.shown import made_by, shown_by
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by

@@ -284,12 +284,11 @@ VERBS = {
     "--reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set --input --dims --strict "
     "--from --launch --json --output -o --wide --quiet --explain --sensitivity --plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --think --requests --router --seed --workload --prompt "
-    "--generate --prefix-hits --images --image-size --video --fps --audio --ttft --tpot --dtype --weight-dtype "
-    "--activation-dtype --kv-dtype --state-dtype --prune "
-    "--sparsity --lora --routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp "
-    "--dcp --sp "
-    "--speculate --draft --prefill-on --encode-on --reserve --offload --price-kind --prices --years --chassis --pue "
-    "--power-price --hosting --json --output -o --quiet --plot --help-all",
+    "--generate --prefix-hits --images --image-size --video --fps --audio --denoise-steps --ttft --tpot --dtype "
+    "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count --lm-head "
+    "--engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --speculate --draft --prefill-on "
+    "--encode-on --reserve --offload --price-kind --prices --years --chassis --pue --power-price --hosting --json "
+    "--output -o --quiet --plot --help-all",
     "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --input --dims --strict --json "
     "--output -o --batch --prompt "
     "--generate --context --concurrency --batch-tokens --sequence --microbatch --zero --recompute --schedule "
