@@ -114,6 +114,13 @@ class Model:
         """The tower of sound in front of a decoder; None where there is none."""
         return getattr(self.config, "sound", None)
 
+    def of_text_alone(self) -> Model:
+        """The same network without the towers of images and sound in front of its decoder."""
+        if self.tower is None and self.hearing is None:
+            return self
+        assert isinstance(self.config, DecoderConfig)
+        return replace(self, config=self.config.model_copy(update={"vision": None, "sound": None}))
+
     @property
     def generates(self) -> bool:
         """Whether it says which token comes next: it decodes, and has a head."""

@@ -81,7 +81,8 @@ def _verdict(found: Training, row: TrainingRow, step: TrainingStep) -> list[str]
     target = f" and {q.target:,} of a target" if q.target is not None else ""
     lengths = f"{q.batch:,} {unit}" if unit else f"{q.batch:,} sequences of {q.sequence:,} tokens{packed}{target}"
     asked = f"{lengths} a step{'' if unit else f' ({q.tokens:,})'}, {q.recipe.name}, {q.optimizer.name}"
-    learning = [f"{q.network.learning_parameters:,} parameters learn: {q.learning.note}"] if q.learning.note else []
+    learning = ["text alone: its towers are left out"] if q.text_alone else []
+    learning += [f"{q.network.learning_parameters:,} parameters learn: {q.learning.note}"] if q.learning.note else []
     lines = [what, asked, *learning, _memory_line(step), *(_time_lines(step) if step.fits is not False else [])]
     lines += _run_lines(row.run) if row.run else []
     choice = f"choice: {step.choice.words}; the best of {step.tried:,} ({step.fitting:,} fit)"

@@ -59,6 +59,7 @@ class TrainingInputs(TypedDict):
 
     sequence: Annotated[int, Says("tokens of a sequence", "tokens")]
     target_sequence: Annotated[int | None, Says("tokens of a target; null: no encoder-decoder", "tokens")]
+    text_alone: Annotated[bool, Says("whether towers of images and sound are left out")]
     sequence_lengths: Annotated[list[int] | None, Says("tokens of documents in a sequence; null: one", "tokens")]
     batch: Annotated[int, Says("sequences of a step over all devices", "sequences")]
     batch_tokens: Annotated[int, Says("tokens of a step", "tokens")]

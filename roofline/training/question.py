@@ -74,6 +74,7 @@ class TrainingQuestion:
     ``documents``: tokens of those that are packed into a sequence, none where it is one. ``gradients``: the format that
     they were asked to add up in. ``startable``: what a search is bound to. ``host``: where optimizer states are, if not
     on the devices. ``target``: tokens of a target, of an encoder-decoder, whose input the sequence is.
+    ``text_alone``: whether the network has towers of images or sound that are left out.
     """
 
     request: Request
@@ -97,6 +98,7 @@ class TrainingQuestion:
     replicate: int | None = None
     host: HostMemory | None = None
     target: int | None = None
+    text_alone: bool = False
 
     @property
     def grouped(self) -> tuple[int, ...]:
@@ -125,9 +127,7 @@ def read_training(
     traced = network.program().anonymous
     if traced:
         check_traced(network, asked)
-    if network.tower is not None or network.hearing is not None:
-        msg = f"{network.name} sees or hears, and training is modelled without a tower; give its text model by itself"
-        raise WorkloadError(msg)
+    network, whole = network.of_text_alone(), network
     known = fleet_of(hardware).device
     device = known if isinstance(known, HardwareSpec) else load_hardware(known, overrides=fields["hardware"])
     sequence, batch = _lengths(network, asked)
@@ -159,7 +159,7 @@ def read_training(
         request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
         given_degrees(asked), asked["microbatch"], asked["zero"], policy,
         asked["dropout"], asked["hidden"], learning, documents, tuple((asked["set"] or {}).items()),
-        asked["gradients"], replicate=asked["replicate"], host=host, target=target,
+        asked["gradients"], replicate=asked["replicate"], host=host, target=target, text_alone=network is not whole,
     )  # fmt: skip
 
 

@@ -236,7 +236,8 @@ class TrainingStep:
     def _inputs(self) -> dict[str, Any]:
         q = self.question
         return {
-            "sequence": q.sequence, "target_sequence": q.target, "sequence_lengths": list(q.documents) or None,
+            "sequence": q.sequence, "target_sequence": q.target, "text_alone": q.text_alone,
+            "sequence_lengths": list(q.documents) or None,
             "batch": q.batch, "batch_tokens": q.tokens, "dtype": q.recipe.name,
             "weight_dtype": q.learning.stored.name if q.learning.stored else None, "lora": q.learning.rank,
             "trained": ",".join(q.learning.words) or "all", "trained_parameters": q.network.learning_parameters,

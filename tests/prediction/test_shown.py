@@ -83,8 +83,3 @@ def test_several_points_and_devices_are_those_of_single_predictions() -> None:
 def test_what_does_not_go_together_is_refused(model: str, asked: dict[str, Any], words: str) -> None:
     with pytest.raises(RooflineError, match=words):
         roofline.predict(model, "h100", **asked)
-
-
-def test_a_tower_is_not_trained() -> None:
-    with pytest.raises(RooflineError, match="training is modelled without a tower"):
-        roofline.train("qwen3-vl-8b", "8xh100")

@@ -50,6 +50,15 @@ def test_replicas_and_tensors_split_both_stacks() -> None:
     )  # position biases are of no sequence
 
 
+def test_a_network_that_sees_is_trained_on_text_alone() -> None:
+    asked: dict[str, Any] = {"batch": 4, "microbatch": 1, "recompute": "full", "sequence": 256}
+    found = roofline.train("gemma-3-4b", "h200", **asked)
+    (row,) = found.to_dict()["rows"]
+    assert row["step"]["inputs"]["text_alone"]
+    assert not step().question.text_alone
+    assert found.model.parameters == load_model("gemma-3-4b").of_text_alone().parameters
+
+
 @pytest.mark.parametrize(
     ("model", "options", "text"),
     [
