@@ -75,12 +75,24 @@ def asked(model: dict[str, Any], device: str, count: int, **options: Any) -> Tra
 
 
 MEGATRON = {"dtype": "fp16-mixed", "engine": "megatron", "hidden": 0.0, "zero": 0}
-"""Megatron-LM of 2021 and 2022: attention in parts, gradients summed up after the last backward pass."""
+"""Megatron-LM: attention in parts, gradients summed up after the last backward pass."""
+
+DROPS = {**MEGATRON, "dropout": True}
+"""Megatron-LM of 2021 and 2022: with dropout, its default, which neither published command line turns off; Korthikanti
+et al. count its masks in every layer (section 4.1).
+"""
+
+_RUN = {"1.7": (16, 1), "3.6": (16, 1), "7.5": (16, 1), "18.4": (8, 1), "39.1": (4, 1), "76.1": (2, 3), "145.6": (2, 2),
+        "310.1": (1, 2), "529.6": (1, 3), "1008.0": (1, 1)}  # fmt: skip
+"""Sequences of a microbatch, and chunks of a stage, by billions of parameters: what the authors published to run table
+1 with (Megatron-LM, examples/sc21/run_table_1.sh at 79a3bb6, which gives layers of a chunk).
+"""
 
 
 def narayanan(data: Path) -> Iterator[Judged]:
-    """Narayanan et al. 2021, table 1; the fastest microbatch that fits, which the table leaves open."""
+    """Narayanan et al. 2021, table 1, with the microbatches and schedules of its published script."""
     for row in _rows(data / "megatron" / "narayanan2021_a100.csv"):
+        each, chunks = _RUN[row["params_billion"]]
         h, layers, heads, n, batch, tp, pp = (
             int(row[name]) for name in ("hidden", "layers", "heads", "gpus", "global_batch", "tp", "pp")
         )
@@ -88,7 +100,7 @@ def narayanan(data: Path) -> Iterator[Judged]:
         flops = 96 * batch * s * layers * h * h * (1 + s / (6 * h) + v / (16 * layers * h))
         seconds = flops / (n * float(row["tflops_per_gpu"]) * 1e12)
         found = asked(gpt(h, layers, heads, s, v), "a100-sxm-80gb", n, batch=batch, tp=tp, pp=pp, sp=1,
-                      recompute="full", **MEGATRON)  # fmt: skip
+                      recompute="full", microbatch=each, schedule=_schedule(chunks), **DROPS)  # fmt: skip
         yield Judged(row["params_billion"], seconds, found)
 
 
@@ -100,11 +112,14 @@ def korthikanti(data: Path) -> Iterator[Judged]:
             int(row[name])
             for name in ("hidden", "layers", "heads", "gpus", "global_batch", "tp", "pp", "micro_batch", "interleaving")
         )
-        schedule = f"interleaved:{chunks}" if chunks > 1 else "1f1b"
         for policy, sp, column in ways:
             found = asked(gpt(h, layers, heads, 2048, 51200), "a100-sxm-80gb", n, batch=batch, tp=tp, pp=pp, sp=sp,
-                          dp=1, recompute=policy, microbatch=each, schedule=schedule, **MEGATRON)  # fmt: skip
+                          dp=1, recompute=policy, microbatch=each, schedule=_schedule(chunks), **DROPS)  # fmt: skip
             yield Judged(f"{row['model']} {policy}", float(row[column]), found)
+
+
+def _schedule(chunks: int) -> str:
+    return f"interleaved:{chunks}" if chunks > 1 else "1f1b"
 
 
 def mpt(data: Path, *, fitted: bool = False, **options: Any) -> Iterator[Judged]:
