@@ -75,7 +75,9 @@ COMMANDS = {
         "gpt2 --hardware h100 --batch 8 --sequence 512 --launch megatron",
     ],
     "simulate": [
-        "llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms --offload kv=100GB --speculate 2:0.8"
+        "qwen2.5-omni-7b --hardware h100 --images 1 --audio 4s --load 2req/s --requests 20 --prompt 20 --generate 5 "
+        "--encode-on h100",
+        "llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms --offload kv=100GB --speculate 2:0.8",
     ],
     "op": [
         "matmul --m 16 --k 4096 --n 4096 --hardware h100",

@@ -307,6 +307,9 @@ _SHARED = {
     "n_group": st.just(1),
     "topk_group": st.just(1),
 }
+_DBRX_EXPERTS = st.fixed_dictionaries(
+    {"ffn_hidden_size": SMALL, "moe_num_experts": st.integers(4, 8), "moe_top_k": FEW}
+)
 MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     "deepseek_v2": ("DeepseekV2", _PLAIN + " attention_bias", _LATENT, {}),
     "deepseek_v3": ("DeepseekV3", _PLAIN + " attention_bias", _LATENT, {}),
@@ -409,6 +412,25 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         "Glm4Moe",
         _GROUPED + _OF_ITS_OWN,
         {**_SHARED, "first_k_dense_replace": st.integers(0, 4), "use_qk_norm": st.booleans()},
+        {},
+    ),
+    "dbrx": (
+        "Dbrx",
+        "vocab_size hidden_size num_hidden_layers num_attention_heads tie_word_embeddings max_position_embeddings",
+        {"attn_config": st.fixed_dictionaries({"kv_n_heads": st.just(1)}), "ffn_config": _DBRX_EXPERTS},
+        _MPT_NAMES,
+    ),
+    "laguna": (
+        "Laguna",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "num_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "moe_intermediate_size": SMALL,
+            "shared_expert_intermediate_size": SMALL,
+            "sliding_window": _WIDTHS,
+            "gating": st.sampled_from((True, "per-head", "per-element")),
+        },
         {},
     ),
     "mellum": (
@@ -619,6 +641,14 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
         drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]
         drawn["o_groups"] = kept["num_attention_heads"] // draw(st.sampled_from((1, kept["num_attention_heads"])))
         del kept["intermediate_size"]
+    if model_type == "dbrx":
+        drawn["ffn_config"] |= {"hidden_size": kept["d_model"]}
+    if model_type == "laguna":
+        kinds, number = ("full_attention", "sliding_attention"), kept["num_hidden_layers"]
+        own = {kind: kept["num_key_value_heads"] * draw(FEW) for kind in kinds}
+        drawn["layer_types"] = [draw(st.sampled_from(kinds)) for _ in range(number)]
+        drawn["num_attention_heads_per_layer"] = [own[kind] for kind in drawn["layer_types"]]
+        drawn["mlp_layer_types"] = [draw(st.sampled_from(("dense", "sparse"))) for _ in range(number)]
     if model_type == "step3p5":
         kinds = st.sampled_from(("full_attention", "sliding_attention"))
         drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]

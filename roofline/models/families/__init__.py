@@ -30,14 +30,14 @@ LINES = {
     ),
     "mamba_hybrids": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
     "mixtures": (
-        "deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe flex_olmo glm4_moe glm4_moe_lite glm4v_moe_text "
+        "dbrx deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe flex_olmo glm4_moe glm4_moe_lite glm4v_moe_text "
         "glm_moe_dsa gpt_oss granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe hy_v3 llama4_text mellum "
         "minicpm3 minimax_m2 mistral4 mixtral olmoe phimoe qwen2_moe qwen3_moe qwen3_omni_moe_text "
         "qwen3_vl_moe_text solar_open youtu"
     ),
     "state_spaces": "falcon_mamba mamba mamba2",
     "vision": "clip clip_text_model clip_vision_model vit",
-    "windowed_mixtures": "afmoe cohere2_moe exaone_moe mimo_v2_flash step3_text step3p5",
+    "windowed_mixtures": "afmoe cohere2_moe exaone_moe laguna mimo_v2_flash step3_text step3p5",
 }
 """The module of each line of families, whose table has the module's name in capitals, and its model types."""
 

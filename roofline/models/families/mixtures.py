@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roofline.models.families.family import Family, Fields, Rule, causal, rule, text_part
 from roofline.models.families.llama_line import LLAMA
 from roofline.models.families.rules import (
@@ -97,7 +99,45 @@ DENSE_FIRST = MIXTURE.but(  # grouped queries; first layers dense, shared expert
     inert=f"{_ROUTER} routed_scaling_factor n_group topk_group topk_method scoring_func partial_rotary_factor",
 )
 
+_ATTENTION, _EXPERTS = "attn_config", "ffn_config"
+_DBRX = MIXTURE.but(
+    causal("Dbrx"),
+    without="attention_bias head_dim hidden_act",
+    rename={
+        "d_model": "hidden_size",
+        "n_heads": "num_attention_heads",
+        "n_layers": "num_hidden_layers",
+        "max_seq_len": "max_position_embeddings",
+        f"{_ATTENTION}.kv_n_heads": "num_key_value_heads",
+        f"{_EXPERTS}.ffn_hidden_size": "intermediate_size",
+        f"{_EXPERTS}.moe_num_experts": "num_local_experts",
+        f"{_EXPERTS}.moe_top_k": "num_experts_per_tok",
+    },
+    options={
+        "num_key_value_heads": 1,
+        "hidden_size": 2048,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 24,
+        "max_position_embeddings": 2048,
+        "vocab_size": 32_000,
+        "intermediate_size": 3584,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 1,
+    },
+    fixed={"norm": "layer_gain", "packed_qkv": True, "hidden_act": "silu", "attention_out_bias": False},
+    only={f"{_EXPERTS}.ffn_act_fn": {"name": "silu"}},
+    inert=" ".join(
+        [
+            "emb_pdrop num_key_value_heads",
+            *(f"{_ATTENTION}.{name}" for name in "attn_pdrop clip_qkv rope_theta model_type".split()),
+            *(f"{_EXPERTS}.{name}" for name in "hidden_size moe_jitter_eps moe_loss_weight model_type".split()),
+            f"{_EXPERTS}.moe_normalize_expert_weights {_EXPERTS}.uniform_expert_assignment",
+        ]
+    ),
+)
+
 MIXTURES: dict[str, Family] = {
+    "dbrx": replace(_DBRX, nested=(_ATTENTION, _EXPERTS)),
     "deepseek_v2": DEEPSEEK.but(
         causal("DeepseekV2"),
         options={"mlp_bias": False, "num_local_experts": 64, "moe_intermediate_size": 1407},

@@ -66,6 +66,32 @@ def _windowed_heads(fields: Fields) -> int:
     return whole(other, "num_attention_heads", heads)
 
 
+def _is_per_head(fields: Fields) -> bool:
+    """Laguna: whether a gate is one number for a head, where ``gating`` is true or says so."""
+    return fields.get("gating") in (None, True, "per-head")
+
+
+def _heads_of(kind: str) -> Rule[int]:
+    """Laguna: the query heads of all layers of a kind, by ``num_attention_heads_per_layer``."""
+
+    @rule("num_attention_heads num_attention_heads_per_layer layer_types")
+    def heads(fields: Fields) -> int:
+        usual, given = whole(fields, "num_attention_heads", 48), fields.get("num_attention_heads_per_layer")
+        if given is None:
+            return usual
+        kinds = listed(fields, "layer_types") or [FULL for _ in layers(fields)]
+        if not isinstance(given, list) or len(given) != len(kinds):
+            msg = f"num_attention_heads_per_layer: given {shown(given)}, expected a number for each layer"
+            raise ValueError(msg)
+        own = {each for each, its in zip(given, kinds, strict=True) if its == kind}
+        if len(own) > 1:
+            msg = f"num_attention_heads_per_layer: given {shown(given)}, expected one number for all layers of {kind}"
+            raise ValueError(msg)
+        return whole({"heads": next(iter(own), usual)}, "heads", usual)
+
+    return heads
+
+
 @rule("layer_types num_nextn_predict_layers")
 def _without_those_ahead(fields: Fields) -> list[Any]:
     """Step: the kinds of the layers; those of multi-token prediction that a file lists behind them are left out."""
@@ -196,6 +222,30 @@ WINDOWED_MIXTURES: dict[str, Family] = {
             "moe_layers": _routed_where_true,
         },
         inert=_ROUTER,
+    ),
+    "laguna": MIXTURE.but(
+        causal("Laguna"),
+        rename={"num_experts": "num_local_experts"},
+        options={
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "sliding_window": unless_null("sliding_window", 512),
+            "num_local_experts": 256,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": 512,
+            "shared_expert_intermediate_size": 512,
+        },
+        fixed={
+            "query_key_norm": "shared",
+            "layer_types": _without_those_ahead,
+            "attention_gate": rule("gating")(lambda fields: "head" if _is_per_head(fields) else "element"),
+            "global_attention_heads": _heads_of(FULL),
+            "num_attention_heads": _heads_of(SLIDING),
+            "router_bias": True,  # of the scores that choose, not of those that weigh
+            "moe_layers": routed_as_named(1),
+        },
+        inert="moe_routed_scaling_factor moe_apply_router_weight_on_input moe_router_logit_softcapping "
+        "use_bidirectional_attention partial_rotary_factor",
     ),
     "mimo_v2_flash": DENSE_FIRST.but(
         causal("MiMoV2Flash"),
