@@ -57,6 +57,8 @@ STATED = {
     "qwen3-embedding-8b": "7.57",
     "qwen2.5-vl-7b": "8",
     "qwen3-vl-8b": "9",
+    "dbrx": "132",
+    "laguna-xs.2": "33.4",
     "internvl3-8b": "7.94",
     "llava-1.5-7b": "7.06",
     "llava-v1.6-mistral-7b": "7.57",

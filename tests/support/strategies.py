@@ -416,13 +416,13 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     ),
     "dbrx": (
         "Dbrx",
-        "vocab_size hidden_size num_hidden_layers num_attention_heads tie_word_embeddings max_position_embeddings",
-        {"attn_config": st.fixed_dictionaries({"kv_n_heads": st.just(1)}), "ffn_config": _DBRX_EXPERTS},
+        "vocab_size hidden_size num_hidden_layers num_attention_heads max_position_embeddings",
+        {"attn_config": st.just({"kv_n_heads": 1, "clip_qkv": 8, "rope_theta": 10000.0}), "ffn_config": _DBRX_EXPERTS},
         _MPT_NAMES,
     ),
     "laguna": (
         "Laguna",
-        _GROUPED + _OF_ITS_OWN,
+        _GROUPED + " head_dim",
         {
             "num_experts": st.integers(4, 8),
             "num_experts_per_tok": FEW,

@@ -61,7 +61,7 @@ def test_random_decoders(model_type, count):
     )
     def equal(config, batch, past, new):
         model = load_model(config)
-        module = eager_decoder(model)
+        module = eager_decoder(model).requires_grad_(False)  # DBRX clamps a view in place
         assert our_flops(model, Phase.PREFILL, batch, new, past + new) == counted(module, batch, past, new)
         assert our_flops(model, Phase.DECODE, batch, 1, past + 1) == counted(module, batch, past, 1)
 

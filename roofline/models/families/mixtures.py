@@ -124,8 +124,14 @@ _DBRX = MIXTURE.but(
         "num_local_experts": 4,
         "num_experts_per_tok": 1,
     },
-    fixed={"norm": "layer_gain", "packed_qkv": True, "hidden_act": "silu", "attention_out_bias": False},
-    only={f"{_EXPERTS}.ffn_act_fn": {"name": "silu"}},
+    fixed={
+        "norm": "layer_gain",
+        "packed_qkv": True,
+        "hidden_act": "silu",
+        "attention_out_bias": False,
+        "tie_word_embeddings": False,
+    },
+    only={"tie_word_embeddings": False, f"{_EXPERTS}.ffn_act_fn": {"name": "silu"}},
     inert=" ".join(
         [
             "emb_pdrop num_key_value_heads",

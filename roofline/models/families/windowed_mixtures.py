@@ -225,6 +225,7 @@ WINDOWED_MIXTURES: dict[str, Family] = {
     ),
     "laguna": MIXTURE.but(
         causal("Laguna"),
+        without="attention_bias",
         rename={"num_experts": "num_local_experts"},
         options={
             "num_key_value_heads": 8,
@@ -244,6 +245,7 @@ WINDOWED_MIXTURES: dict[str, Family] = {
             "router_bias": True,  # of the scores that choose, not of those that weigh
             "moe_layers": routed_as_named(1),
         },
+        only={"attention_bias": False},
         inert="moe_routed_scaling_factor moe_apply_router_weight_on_input moe_router_logit_softcapping "
         "use_bidirectional_attention partial_rotary_factor",
     ),
