@@ -54,9 +54,9 @@ def compare(
     device. Lengths in tokens, as numbers or as :func:`roofline.program.traffic.traffic.read_lengths` has them; times in
     s, or with a unit; ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million tokens in and out.
     ``engine`` names what runs it, whose chunk, share of the memory and graphs hold; ``{"engine.chunk": 0}`` in ``set``
-    runs prompts by themselves. A network that generates nothing is served in passes of a batch: ``prompt`` is the
-    length of a document, ``latency`` how long one may wait for it. ``reserve`` is what the runtime keeps, a share or
-    "2GiB", in place of its.
+    runs prompts by themselves. Under targets the chunk is searched unless ``set`` states one. A network that generates
+    nothing is served in passes of a batch: ``prompt`` is the length of a document, ``latency`` how long one may wait
+    for it. ``reserve`` is what the runtime keeps, a share or "2GiB", in place of its.
     ``batch``: so many sequences at once on each, the fastest first, in place of the best batch.
     ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step, each accepted with 0.7.
     ``pools``: hardware of several devices has a row too in which some of them only prefill and the others only decode.
@@ -86,8 +86,8 @@ def size(
     In place of a load, ``concurrency`` requests are in flight, or as many as ``users`` seldom exceed who wait for an
     answer for the part ``activity`` of the time. ``headroom`` is the part of the capacity that stays free. What costs
     more than ``budget``, in USD or as 20USD/h, or draws more than ``power`` watts misses. Percentiles such as ``ttft``
-    "p95:500ms" are simulated, and nothing is kept free then; ``offload`` kv=500GB then keeps caches in the
-    memory of each replica's host. ``pools`` sizes each hardware
+    "p95:500ms" are simulated, with the engine's own chunk, and nothing is kept free then; ``offload`` kv=500GB then
+    keeps caches in the memory of each replica's host. ``pools`` sizes each hardware
     too as a pool of replicas that only prefill and one of replicas that only decode; ``prefill_on`` names what prefills
     for each of ``hardware``, with commas or as a list. The other keywords are those of :func:`compare`. Raises
     RooflineError, in one line, for whatever is refused.

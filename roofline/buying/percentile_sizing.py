@@ -1,7 +1,8 @@
 """Sizing by percentiles: the fewest units of which one replica, simulated, keeps them.
 
 Requests go round the replicas in turn, so that one of ``n`` meets every n-th of a Poisson process: gaps of a gamma
-distribution of shape ``n``. One replica is simulated in place of all. Queues are in its times, so that no capacity has
+distribution of shape ``n``. One replica is simulated in place of all, with its equal part of a tier that all share, in
+which it finds what it wrote itself: sessions stay with their replica. Queues are in its times, so that no capacity has
 to be kept free for them.
 """
 
@@ -76,11 +77,6 @@ def replica_of(curve: Curve, question: Question, longest: int, offload: str | No
         options["dtype"] = curve.who.dtype
     clock = StepClock(question.model, name, **part(StepClockOptions, options))
     alone = deployment_of(clock, 1, longest, question.asked, offload, question.traffic.shown)
-    if any(tier.shared for tier in alone.tiers):
-        msg = (
-            "offload remote: all replicas share it, and sizing simulates one of them; give host and ssd, or simulate it"
-        )
-        raise UsageError(msg)
     found = speculating(alone, question.speculation, name, part(StepClockOptions, options))
     found.room.check(longest)
     return found
@@ -115,7 +111,9 @@ class Trials:
         """What the requests of one of so many replicas wait, every step at ``pace`` times its time."""
         if (replicas, pace) not in self.found:
             ledger, offered = self.workload.ledger(), self.asked.offered(replicas, len(self.workload.prompt))
-            outcome = serve(self.deployment, self.workload, ledger, offered, self.asked.targets, [pace])
+            own = tuple(tier.of_one_in(replicas) for tier in self.deployment.tiers)
+            one = replace(self.deployment, tiers=own)
+            outcome = serve(one, self.workload, ledger, offered, self.asked.targets, [pace])
             self.found[replicas, pace] = Simulated(reached(ledger, self.asked.targets, warm=True), outcome)
         return self.found[replicas, pace]
 

@@ -83,7 +83,7 @@ class Row:
             "no_cost": self.no_cost or None,
             "provenance": c.provenance if c else None,
             "constants": c.name if c else None,
-            "notes": list(self.curve.cautions),
+            "notes": list(self.curve.notes_at(self.point.batch if self.point else None)),
         }
 
 
@@ -187,7 +187,9 @@ def compare_hardware(
     if pools and all(each.count == 1 for each in hardware):
         msg = "pools take two devices at least; give counts such as 8xh100, or ask size"
         raise UsageError(msg)
-    found = curves(question, hardware) + (pooled_curves(question, hardware, targets) if pools else [])
+    found = curves(question, hardware, targets if batch is None else None) + (
+        pooled_curves(question, hardware, targets) if pools else []
+    )
     best: dict[Served, Row] = {}
     for curve in found:  # of the layouts of one hardware in one dtype, the best
         row = _row(curve, question, targets, terms, batch)

@@ -125,7 +125,7 @@ class Order:
             "pools": self._pools(),
             "cost": self._cost(self.cost, terms) if self.cost else None,
             "no_cost": self.no_cost or None, "provenance": c.provenance if c else None,
-            "constants": c.name if c else None, "notes": list(self.curve.cautions),
+            "constants": c.name if c else None, "notes": list(self.curve.notes_at(self.point.batch)),
         }  # fmt: skip
 
     def _cost(self, cost: ServingCost, terms: Terms) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def size_hardware(
         raise UsageError(msg)
     found = [
         order_by_means(curve, question, load, targets, terms)
-        for curve in curves(question, [growing(each) for each in hardware])
+        for curve in curves(question, [growing(each) for each in hardware], targets)
     ]
     return sizing_of(question, load, targets, terms, found)
 

@@ -15,7 +15,6 @@ from roofline.classes import frozen
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Recipe
 from roofline.errors import WorkloadError
-from roofline.hardware.reservation import Reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.parallelism.layout import Layout
@@ -28,8 +27,9 @@ from roofline.serving.continuous_batching import Drafts, Load, SteadyState, stea
 from roofline.serving.curve import Curve, Served, groups_of
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.misfits import Misfits
-from roofline.serving.occupancy import Occupancy, fullest, occupancy_of, pass_occupancy, prefill_occupancy
+from roofline.serving.occupancy import Occupancy, fullest, occupancies_of, pass_occupancy, prefill_occupancy
 from roofline.serving.one_pass import PassLoad
+from roofline.serving.operating_points import Targets, standing
 from roofline.serving.prefill_and_decode_pools import PROMPTS, DecodeLoad, PrefillLoad
 from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
 from roofline.serving.scenario import Question, Running
@@ -44,14 +44,26 @@ MOST = 4096
 _ALL_UP_TO, _RATIO = 48, 1.03
 
 
-def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
-    """How each serves in each dtype that is asked for, with commas between them."""
+CHUNKS = (256, 512, 1024, 2048, 4096, 8192, 16384)
+"""Tokens of a mixed step that are tried where targets are given and the engine's own are not stated."""
+
+_WORTH = 1.05
+"""By how much more is served another chunk is taken for the engine's own."""
+
+
+def curves(question: Question, hardware: Sequence[Hardware], targets: Targets | None = None) -> list[Curve]:
+    """How each serves in each dtype that is asked for, with commas between them.
+
+    Under ``targets`` the chunk of chunked prefill is searched, unless one is stated: of each layout the curve has the
+    engine's own, or that of ``CHUNKS`` which serves most within them, where it serves 5 % more.
+    """
     words = [word.strip() for word in (question.asked["dtype"] or "").split(",")]
     found = []
     for word in words:
         asked = replace(question, asked={**question.asked, "dtype": word or None})
         told = word if len(words) > 1 else ""
-        found += [replace(curve, who=Served(curve.hardware.name, told)) for curve in _curves(asked, hardware)]
+        own = _curves(asked, hardware, targets=targets)
+        found += [replace(curve, who=Served(curve.hardware.name, told)) for curve in own]
     return found
 
 
@@ -98,16 +110,24 @@ class _Job:
         """What the steps of a job depend on."""
         return self.recipe, self.layout, self.running.key
 
+    def reading(self, chunk: int | None) -> _Job:
+        """The same with mixed steps of so many tokens."""
+        if chunk is None or chunk == self.running.chunk:
+            return self
+        return replace(self, running=self.running.with_chunk(chunk))
+
 
 def _curves(
     question: Question,
     hardware: Sequence[Hardware],
     batches_of: Callable[[_Job], Sequence[float]] | None = None,
     only: Layout | None = None,
+    targets: Targets | None = None,
 ) -> list[Curve]:
     """How each serves at all batches: one array evaluation for all devices of one class, recipe and layout.
 
-    ``batches_of`` has the batches of a group of each job in place of all, ``only`` the one layout that is looked at.
+    ``batches_of`` has the batches of a group of each job in place of all, ``only`` the one layout that is looked at;
+    under ``targets`` the chunk is searched.
     Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.
     """
     question.check()
@@ -121,28 +141,52 @@ def _curves(
             found.append(Curve(each, problem=str(failure)))
     kinds = {job.kind: job for job in jobs}
     programs = _programs(question, kinds.values())
-    held = {kind: _held(question, programs[kind], job) for kind, job in kinds.items()}
-    most = [_most(job.device, held[job.kind], job.running.reserve) for job in jobs]
-    limits = [MOST if number is None else number for number in most]
+    chunks = {kind: _chunks(question, job.running, targets) for kind, job in kinds.items()}
+    held = {kind: _held(question, programs[kind], job, chunks[kind]) for kind, job in kinds.items()}
+    most = [[_most(job, each) for each in held[job.kind]] for job in jobs]
+    limits = [MOST if number is None else number for numbers in most for number in numbers]
     if batches_of is None:
         shared = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
         batches_of = _always(shared)
-    fitting = [at for at in range(len(jobs)) if most[at] != 0]
+    misfit = [at for at, numbers in enumerate(most) if all(number == 0 for number in numbers)]
+    fitting = [at for at in range(len(jobs)) if at not in misfit]
     fit = {jobs[at].kind for at in fitting}
-    loads = {kind: _load(question, programs[kind], kinds[kind], batches_of(kinds[kind])) for kind in fit}
-    for at, problem in _problems(question, jobs, [held[job.kind] for job in jobs], most).items():
-        found.append(_curve(question, jobs[at], held[jobs[at].kind], 0, None, 0, problem))
+    loads = {kind: _load(question, programs[kind], kinds[kind], batches_of(kinds[kind]), chunks[kind]) for kind in fit}
+    for at, problem in _problems(question, jobs, [held[job.kind][0] for job in jobs], misfit).items():
+        found.append(_curve(question, jobs[at], held[jobs[at].kind][0], 0, None, 0, problem))
     for places, constants in grouped(fitting, lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
         stages = Stages.of(programs[first.kind], first.layout)
         devices, load = [jobs[at].device for at in places], loads[first.kind]
         timer = StepTimer.of(devices, constants, first.running.launching, first.network, stages)
         group = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
-        state = group.of_groups(groups_of(first.layout))
+        states = group.of_groups(groups_of(first.layout)).parts(len(chunks[first.kind]))
         for row, at in enumerate(places):
-            found.append(_curve(question, jobs[at], held[first.kind], most[at], state, row, ""))
+            parts = zip(chunks[first.kind], held[first.kind], most[at], states, strict=True)
+            tried = [
+                _curve(question, jobs[at].reading(tokens), fills, number, state, row, "")
+                for tokens, fills, number, state in parts
+                if number != 0
+            ]
+            found.append(tried[0] if targets is None or len(tried) == 1 else _best(tried, targets))
     asked = {id(each): place for place, each in enumerate(hardware)}
     return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
+
+
+def _chunks(question: Question, running: Running, targets: Targets | None) -> list[int | None]:
+    """The tokens of mixed steps that are tried, the engine's own first."""
+    own = running.chunk
+    mixes = own is not None and running.engine.chunk is not None and question.only is None
+    if targets is None or targets.none or question.states("chunk") or not mixes or question.traffic.reads:
+        return [own]
+    return [own, *(tokens for tokens in CHUNKS if tokens != own)]
+
+
+def _best(tried: Sequence[Curve], targets: Targets) -> Curve:
+    """Of the chunks of a layout the first, or the one that serves most where that is well more."""
+    first, best = tried[0], max(tried, key=lambda curve: standing(curve, targets))
+    (meets, rate), (reaches, most) = standing(first, targets), standing(best, targets)
+    return best if reaches and (not meets or most > _WORTH * rate) else first
 
 
 def _always(batches: Sequence[float]) -> Callable[[_Job], Sequence[float]]:
@@ -150,10 +194,10 @@ def _always(batches: Sequence[float]) -> Callable[[_Job], Sequence[float]]:
 
 
 def _problems(
-    question: Question, jobs: Sequence[_Job], held: Sequence[Occupancy], most: Sequence[int | None]
+    question: Question, jobs: Sequence[_Job], held: Sequence[Occupancy], misfit: Sequence[int]
 ) -> dict[int, str]:
     """What to say of each job that does not fit; of the leanest layout on most devices of a hardware, at length."""
-    found = {at: "does not fit" for at in range(len(jobs)) if most[at] == 0}
+    found = dict.fromkeys(misfit, "does not fit")
     misfits = {job.running.key: _misfits(question, job) for job in jobs}
     last: dict[int, int] = {}
     for at in found:
@@ -188,7 +232,7 @@ def _stored(question: Question, model: Model, job: _Job) -> Program:
 
 
 def _load(
-    question: Question, program: Program, job: _Job, batches: Sequence[float]
+    question: Question, program: Program, job: _Job, batches: Sequence[float], chunks: Sequence[int | None]
 ) -> Load | PrefillLoad | DecodeLoad | PassLoad:
     """The steps of what replicas do."""
     if question.traffic.reads:
@@ -197,7 +241,7 @@ def _load(
         return PassLoad.of(program, precision, question.traffic, batches, phase, engine, chunk)
     asked, drafts = (program, job.recipe.precision, question.traffic, batches), _drafts(question, job)
     if question.only is None:
-        return Load.of(*asked, job.running.chunk, drafts, job.running.engine, job.layout)
+        return Load.of(*asked, chunks, drafts, job.running.engine, job.layout)
     return (PrefillLoad if question.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts, job.running.engine)
 
 
@@ -212,22 +256,26 @@ def _drafts(question: Question, job: _Job) -> Drafts | None:
     return Drafts(asked.tokens, asked.yielded, program, job.recipe.precision, job.running.engine)
 
 
-def _held(question: Question, program: Program, job: _Job) -> Occupancy:
-    """What a device holds of the model, and of its draft; of a pipeline, what no stage holds more of."""
+def _held(question: Question, program: Program, job: _Job, chunks: Sequence[int | None]) -> list[Occupancy]:
+    """What a device holds of the model and its draft, with each chunk; of a pipeline, what no stage holds more of."""
     drafts, stages = _drafts(question, job), int(job.layout.pp)
-    own = fullest([_occupancy(question, each, job) for each in stage_programs(program, job.layout)], stages)
-    return own.beside(_occupancy(question, drafts.program, job)) if drafts and drafts.program else own
+    parts = [_occupancies(question, each, job, chunks) for each in stage_programs(program, job.layout)]
+    own = [fullest(each, stages) for each in zip(*parts, strict=True)]
+    if not (drafts and drafts.program):
+        return own
+    beside = _occupancies(question, drafts.program, job, chunks)
+    return [one.beside(other) for one, other in zip(own, beside, strict=True)]
 
 
-def _occupancy(question: Question, program: Program, job: _Job) -> Occupancy:
+def _occupancies(question: Question, program: Program, job: _Job, chunks: Sequence[int | None]) -> list[Occupancy]:
     precision, engine = job.recipe.precision, job.running.engine
     if question.traffic.reads:
         phase = question.model.phases[0]
-        return pass_occupancy(program, precision, question.traffic, phase, job.running.chunk, engine.kv_block)
+        return [pass_occupancy(program, precision, question.traffic, phase, job.running.chunk, engine.kv_block)]
     if question.only is Phase.PREFILL:
-        return prefill_occupancy(program, precision, question.traffic)
+        return [prefill_occupancy(program, precision, question.traffic)]
     prompts = question.only is None
-    return occupancy_of(program, precision, question.traffic, job.running.chunk, engine.kv_block, prompts=prompts)
+    return occupancies_of(program, precision, question.traffic, chunks, engine.kv_block, prompts=prompts)
 
 
 def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
@@ -280,7 +328,7 @@ def _misfits(question: Question, job: _Job) -> Misfits:
 
     def held(recipe: Recipe, layout: Layout) -> Occupancy:
         other = replace(job, recipe=recipe, layout=layout)
-        return _held(question, _programs(question, [other])[other.kind], other)
+        return _held(question, _programs(question, [other])[other.kind], other, [other.running.chunk])[0]
 
     return Misfits(question, held)
 
@@ -311,8 +359,12 @@ def batches_up_to(most: int, also: Sequence[int] = ()) -> list[float]:
     return [float(batch) for batch in sorted(batches) if 1 <= batch <= most]
 
 
-def _most(device: HardwareSpec, held: Occupancy, reserve: Reserve) -> int | None:
-    return None if device.capacity is None else min(MOST, held.most(reserve.room(device.capacity)))
+def _most(job: _Job, held: Occupancy) -> int | None:
+    """The most sequences of a group; stages share what is stated for one scheduler, ranks have one each."""
+    capacity, stated = job.device.capacity, job.running.sequences
+    fits = None if capacity is None else min(MOST, held.most(job.running.reserve.room(capacity)))
+    limits = [number for number in (fits, stated and max(1, stated // int(job.layout.pp))) if number is not None]
+    return min(limits, default=None)
 
 
 def constants_for(question: Question) -> Callable[[Hardware], ConstantSet]:

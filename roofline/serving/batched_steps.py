@@ -70,6 +70,13 @@ def mean_of(step: StepTimes, weights: Grid) -> StepTimes:
     return step.each(lambda seconds: np.sum(seconds * weights, axis=-1, keepdims=True))
 
 
+def means_of(step: StepTimes, weights: Grid, times: int) -> StepTimes:
+    """The means over groups of steps, ``weights`` of shape (groups, steps of each), each in so many columns."""
+    return step.each(
+        lambda seconds: np.repeat(np.sum(seconds.reshape(-1, *weights.shape) * weights, axis=-1), times, axis=-1)
+    )
+
+
 @frozen
 class Stages:
     """The stages of a pipeline, each at work on another group of sequences: all take as long as the slowest.

@@ -2,7 +2,7 @@
 
 A replica decodes N sequences. Each leaves after its answer and another takes its slot, so that a step, on average,
 takes in N / (decode steps) new prompts. Either prompts ride along in pieces beside the decoding sequences (mixed steps
-of at most ``chunk`` tokens), or each runs by itself and the others wait.
+of at most ``chunk`` tokens), or each runs by itself and the others wait: in passes of what the engine reads at once.
 
     TPOT = mean time of a step        requests/s = N / (decode steps x TPOT)
     TTFT = half a step, until one ends, + the steps that hold the prompt's pieces
@@ -25,7 +25,7 @@ Nothing waits in a queue: these are means at a load that keeps N sequences in fl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -39,7 +39,7 @@ from roofline.program.program import Program
 from roofline.program.traffic.lengths import Shown
 from roofline.program.traffic.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
-from roofline.serving.batched_steps import StepTimer, StepTimes, added, mean_of
+from roofline.serving.batched_steps import StepTimer, StepTimes, added, mean_of, means_of
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.serving.replica_layouts import ONE
 from roofline.timing.timing import PARTS
@@ -74,6 +74,22 @@ class SteadyState:
     def of_groups(self, groups: int) -> SteadyState:
         """The state of so many groups of sequences, each in this one: of data-parallel ranks, of stages."""
         return replace(self, batches=self.batches * groups, requests_per_s=self.requests_per_s * groups)
+
+    def parts(self, many: int) -> list[SteadyState]:
+        """The columns in so many equal parts, one after another."""
+        cut = {
+            each.name: np.split(getattr(self, each.name), many, axis=-1)
+            for each in fields(self)
+            if each.name != "shares"
+        }
+        shares = {name: np.split(share, many, axis=-1) for name, share in self.shares.items()}
+        return [
+            SteadyState(
+                **{name: grids[part] for name, grids in cut.items()},
+                shares={name: grids[part] for name, grids in shares.items()},
+            )
+            for part in range(many)
+        ]
 
 
 @frozen(eq=False)
@@ -115,9 +131,9 @@ class Pieces:
 class Load:
     """The steps of serving, as costs: of decoding alone, and of the prompts, beside it or each by itself.
 
-    ``pieces`` is None where prompts run by themselves; ``single`` is then one that a single rank reads, where several
-    ranks of ``split`` step together. ``encode``: the images of a request, which the tower reads before its prompt.
-    ``lone``: what a sequence reads that is alone in its replica, None where no batch is of one.
+    ``pieces`` is None where prompts run by themselves, each in so many ``passes``; ``single`` is then one that a single
+    rank reads, where several ranks of ``split`` step together. ``encode``: the images of a request, which the tower
+    reads before its prompt. ``lone``: what a sequence reads that is alone in its replica, None where none is.
     """
 
     traffic: Traffic
@@ -131,6 +147,7 @@ class Load:
     split: Layout = ONE
     encode: tuple[Cost, ...] = ()
     lone: Lone | None = None
+    passes: Number = 1.0
 
     @property
     def steps(self) -> float:
@@ -144,26 +161,30 @@ class Load:
         precision: Precision,
         traffic: Traffic,
         batches: Sequence[float],
-        chunk: int | None,
+        chunks: Sequence[int | None],
         drafts: Drafts | None = None,
         engine: Engine | None = None,
         split: Layout = ONE,
     ) -> Load:
-        """The steps of ``traffic``, each of ``batches`` sequences of a group; ``chunk`` None: prompts alone.
+        """The steps of ``traffic``, each of ``batches`` sequences of a group, those of each of ``chunks`` one after
+        another; None: prompts alone.
 
         ``split``: the layout of the program.
         """
-        columns: Grid = np.asarray(batches, dtype=np.float64)
+        columns: Grid = np.tile(np.asarray(batches, dtype=np.float64), len(chunks))
         seen = encoding_costs(program, precision, traffic.shown, engine)
         checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
-        lone = Lone.of(program, precision, traffic, columns, chunk, drafts, engine, split)
+        lone = Lone.of(program, precision, traffic, columns, chunks, drafts, engine, split)
         decode = decoding_costs(program, precision, traffic, columns, drafts, engine)
-        if chunk is None:
-            whole = whole_prompts(traffic)
+        budgets = [tokens for tokens in chunks if tokens is not None]
+        if not budgets:
+            whole, passes = prompts_alone(traffic, [engine.pass_tokens if engine else None])
             alone = reading_costs(program, precision, whole, drafts, engine)
             one = replace(whole, share=1 / int(split.dp))
             single = reading_costs(program, precision, one, drafts, engine) if split.dp > 1 else ()
-            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded, single, split, seen, lone)
+            fits = np.ones_like(columns)
+            return cls(traffic, columns, decode, alone, None, fits, yielded, single, split, seen, lone, passes[0])
+        chunk: Grid = np.repeat(np.array(budgets, dtype=np.float64), len(batches))
         room = np.maximum(chunk - columns * checked, 1.0)
         pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps, split)
         beside = decoding_costs(program, precision, traffic, columns, drafts, engine, beside=[pieces.stream])
@@ -175,7 +196,8 @@ class Load:
 class Lone:
     """The prompt of a sequence that is alone in its replica, as costs: each length in so many equal ``passes``.
 
-    ``part``: how much of each batch is one sequence alone: 1 for a batch of one, 0 from two on.
+    ``part``: how much of each batch is one sequence alone: 1 for a batch of one, 0 from two on. ``passes`` of shape
+    (chunks, lengths).
     """
 
     part: Grid
@@ -184,22 +206,25 @@ class Lone:
 
     @classmethod
     def of(
-        cls, program: Program, precision: Precision, traffic: Traffic, batches: Grid, chunk: int | None,
+        cls, program: Program, precision: Precision, traffic: Traffic, batches: Grid, chunks: Sequence[int | None],
         drafts: Drafts | None, engine: Engine | None, split: Layout,
     ) -> Lone | None:  # fmt: skip
-        """Of ``batches`` of each group; a pass reads ``chunk`` tokens at most. None where none is of one sequence."""
+        """Of ``batches`` of each group, as many for each of ``chunks``. None where none is of one sequence.
+
+        A pass reads what the engine does without decoding: a chunk, all of a prompt where it has no scheduler.
+        """
         part = np.clip(2 - batches * int(split.dp * split.pp), 0.0, 1.0)
         if not part.any():
             return None
-        whole, (_, new) = whole_prompts(traffic), _prompts(traffic)
-        passes = np.ones_like(new) if chunk is None else np.ceil(new / chunk)
-        pieces = (new / passes)[:, None]
-        read = replace(whole, new=pieces, context=whole.context - (new[:, None] - pieces) / 2)
+        scheduled = engine is None or engine.chunk is not None
+        at_once = [(tokens or (engine.pass_tokens if engine else None)) if scheduled else None for tokens in chunks]
+        read, passes = prompts_alone(traffic, at_once)
         return cls(part, reading_costs(program, precision, read, drafts, engine), passes)
 
     def prompt(self, traffic: Traffic, timer: StepTimer) -> StepTimes:
-        """All passes of a prompt, the mean over the lengths."""
-        return mean_of(timer.times(self.costs), np.asarray(traffic.prompt.weights) * self.passes)
+        """All passes of a prompt, the mean over the lengths, in each column."""
+        weights = np.asarray(traffic.prompt.weights) * self.passes
+        return means_of(timer.times(self.costs), weights, len(self.part) // len(weights))
 
 
 @frozen
@@ -291,7 +316,7 @@ def _encoding(load: Load, mean: StepTimes, timer: StepTimer) -> tuple[StepTimes,
 
 def _read_alone(load: Load, prompts: StepTimes, timer: StepTimer) -> tuple[Grid, StepTimes]:
     """How many steps that read prompts stand between two decode steps, and the mean one, by the ranks that read."""
-    weights = np.asarray(load.traffic.prompt.weights)
+    weights = np.asarray(load.traffic.prompt.weights) * load.passes
     every, each = mean_of(prompts, weights), np.asarray(load.batches / load.steps)
     ranks = int(load.split.dp)
     often = lockstep(each, ranks * int(load.split.pp))
@@ -366,8 +391,21 @@ def decoding(traffic: Traffic, batches: Grid, checked: int = 1) -> Stream:
 
 def whole_prompts(traffic: Traffic) -> Stream:
     """Each prompt in a step of its own, a column each."""
+    return prompts_alone(traffic, [None])[0]
+
+
+def prompts_alone(traffic: Traffic, at_once: Sequence[int | None]) -> tuple[Stream, Grid]:
+    """Each prompt by itself, in equal passes of so many tokens at most, a column each: the lengths of one number of
+    tokens after those of another. Of each the passes, of shape (numbers, lengths).
+
+    A pass has the mean context of all of them, on whose attention the time is linear.
+    """
     prompts, new = _prompts(traffic)
-    return Stream(Phase.PREFILL, np.ones_like(prompts), np.ones((len(prompts), 1)), new[:, None], prompts[:, None])
+    passes = np.array([np.ones_like(new) if tokens is None else np.ceil(new / tokens) for tokens in at_once])
+    pieces = new / passes
+    middle = prompts - (new - pieces) / 2
+    one = np.ones(pieces.size)
+    return Stream(Phase.PREFILL, one, one[:, None], pieces.reshape(-1, 1), middle.reshape(-1, 1)), passes
 
 
 def _prompts(traffic: Traffic) -> tuple[Grid, Grid]:

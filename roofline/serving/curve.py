@@ -81,6 +81,14 @@ class Curve:
         young = caution(self.running.engine, self.hardware.device) if self.running else ""
         return (*self.hardware.device.cautions, *(told for told in (young, self.kernels) if told))
 
+    def notes_at(self, sequences: int | None) -> tuple[str, ...]:
+        """What a reader of the figures should know where so many are in flight in a replica."""
+        sides = (self.pools.prefill.curve, self.pools.decode.curve) if self.pools else (self,)
+        if sequences is None or sides[-1].running is None:
+            return self.cautions
+        more = sides[-1].running.more_than_usual(-(-sequences // int(sides[-1].split.dp)))
+        return (*self.cautions, *([more] if more else []))
+
     @property
     def prompt_cache(self) -> float:
         """What a device of a replica holds of the cache of a mean prompt that it has taken in. [B]"""

@@ -142,14 +142,28 @@ def occupancy_of(
     tokens, and one of them at its longest. What a shared prefix saves is not counted. Without ``prompts`` others read
     them, and no step has their activations.
     """
+    return occupancies_of(program, precision, traffic, [chunk], kv_block, prompts=prompts)[0]
+
+
+def occupancies_of(
+    program: Program,
+    precision: Precision,
+    traffic: Traffic,
+    chunks: Sequence[int | None],
+    kv_block: int = 1,
+    *,
+    prompts: bool = True,
+) -> list[Occupancy]:
+    """The same for each of several chunks, which differ in the activations of prompts alone."""
     lengths, weights = in_flight(traffic)
     each = float(np.sum(weights * cache_of(program, precision, in_blocks(lengths, kv_block))))
     longest = float(cache_of(program, precision, in_blocks(np.array([float(traffic.longest)]), kv_block))[0])
-    reading, most_read = _reading(program, precision, traffic, chunk) if prompts else (Line(), 0.0)
+    read = _reading(program, precision, traffic, chunks) if prompts else [(Line(), 0.0)] * len(chunks)
     decoding, _ = _line(program, precision, Phase.DECODE, 1, traffic.longest)
     mean = _mean_prompt(program, precision, traffic)
     seen = encoding_peak(program, precision, traffic.shown) if prompts else 0.0
-    return Occupancy(_weights(program, precision), longest, each, reading, most_read, decoding, mean, seen)
+    held = _weights(program, precision)
+    return [Occupancy(held, longest, each, reading, most, decoding, mean, seen) for reading, most in read]
 
 
 def in_blocks(lengths: Grid, kv_block: int) -> Grid:
@@ -184,7 +198,7 @@ def pass_occupancy(
     Any of what a pass reads may be the longest.
     """
     cut = chunk if phase is Phase.PREFILL else None
-    reading, most_read = _reading(program, precision, traffic, cut, phase)
+    ((reading, most_read),) = _reading(program, precision, traffic, [cut], phase)
     longest = in_blocks(np.array([float(max(traffic.prompt.tokens))]), kv_block)
     cache = float(cache_of(program, precision, longest)[0])
     return Occupancy(_weights(program, precision), cache, cache, reading, most_read if cut else inf)
@@ -222,21 +236,32 @@ def encoding_peak(program: Program, precision: Precision, shown: Shown) -> float
 
 
 def _reading(
-    program: Program, precision: Precision, traffic: Traffic, chunk: int | None, phase: Phase = Phase.PREFILL
-) -> tuple[Line, float]:
+    program: Program,
+    precision: Precision,
+    traffic: Traffic,
+    chunks: Sequence[int | None],
+    phase: Phase = Phase.PREFILL,
+) -> list[tuple[Line, float]]:
     """Activations of reading prompts as they arrive, and those of the most tokens of them that a step holds."""
     longest = max(traffic.prompt.tokens)
-    piece = longest if chunk is None else min(chunk, longest)
-    at_once = 1.0 if chunk is None else chunk / piece
-    return _line(program, precision, phase, piece, longest, at_once)
+    pieces = [longest if chunk is None else min(chunk, longest) for chunk in chunks]
+    at_once = [1.0 if chunk is None else chunk / piece for chunk, piece in zip(chunks, pieces, strict=True)]
+    return _lines(program, precision, phase, pieces, longest, at_once)
 
 
-def _line(
-    program: Program, precision: Precision, phase: Phase, new: int, context: int, also: float = 1.0
-) -> tuple[Line, float]:
-    """Activations of a step by the sequences that it holds, and those of ``also`` so many."""
+def _line(program: Program, precision: Precision, phase: Phase, new: int, context: int) -> tuple[Line, float]:
+    """Activations of a step by the sequences that it holds, and those of one."""
+    return _lines(program, precision, phase, [new], context, [1.0])[0]
+
+
+def _lines(
+    program: Program, precision: Precision, phase: Phase, new: Sequence[int], context: int, also: Sequence[float]
+) -> list[tuple[Line, float]]:
+    """Activations of steps of so many ``new`` tokens by the sequences that they hold, and those of ``also`` so many."""
     sizes: dict[str, Number] = {letter: float(size) for letter, size in program.sizes.items()}
-    sizes |= {"B": np.array([1.0, MANY, MANY + 1, also]), "T": float(new), "S": float(context)}
-    peaks = np.broadcast_to(np.asarray(activation_peak(program, phase, sizes, FloatWidths(precision))), 4)
-    first, many, more, asked = (float(peak) for peak in peaks)
-    return Line(many - MANY * (more - many), more - many, first), asked
+    sequences = np.array([[1.0, MANY, MANY + 1, more] for more in also])
+    sizes |= {"B": sequences, "T": np.array(new, dtype=np.float64)[:, None], "S": float(context)}
+    peaks = np.broadcast_to(np.asarray(activation_peak(program, phase, sizes, FloatWidths(precision))), sequences.shape)
+    return [
+        (Line(many - MANY * (more - many), more - many, first), asked) for first, many, more, asked in peaks.tolist()
+    ]

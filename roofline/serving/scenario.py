@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,6 +14,7 @@ from roofline.compression.recipes import Recipe
 from roofline.cost.cost import step_cost
 from roofline.cost.kernel_shapes import is_latent
 from roofline.engines.engine import Engine
+from roofline.engines.fields import ANY
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
@@ -47,7 +49,9 @@ KEPT = 0.1
 class Running:
     """An engine on a device: how it launches, the tokens of its mixed steps, what it keeps, what it does with scores.
 
-    ``chunk`` None: prompts by themselves. ``encodes``: an encoder, whose passes are whole.
+    ``chunk`` None: prompts by themselves. ``encodes``: an encoder, whose passes are whole. ``usual``: the chunk that
+    the engine has by itself, where another was chosen. ``sequences``: as many at once at most as are stated; what the
+    engine takes by itself is no limit, since a launch line may raise it.
     """
 
     engine: Engine
@@ -56,6 +60,23 @@ class Running:
     reserve: Reserve
     kernels: Kernels
     encodes: bool = False
+    usual: int | None = None
+    sequences: int | None = None
+
+    def more_than_usual(self, sequences: int) -> str:
+        """What to know of so many sequences at once of a scheduler; empty where the engine takes them by itself."""
+        usual = self.engine.most_sequences
+        if usual is None or self.sequences is not None or sequences <= usual:
+            return ""
+        return (
+            f"{sequences:,} sequences at once are more than the {usual:,} that {self.engine.title} takes by itself: "
+            f"--launch states them, --set engine.max_sequences={usual} keeps to its own"
+        )
+
+    def with_chunk(self, tokens: int) -> Running:
+        """The same with another chunk."""
+        engine = self.engine.model_copy(update={"chunk": {ANY: tokens}})
+        return replace(self, engine=engine, chunk=tokens, usual=self.chunk)
 
     @property
     def attention(self) -> Attention:
@@ -71,6 +92,8 @@ class Running:
     def words(self) -> str:
         """The engine, and what of it serving depends on."""
         prompts = "prompts by themselves" if self.chunk is None else f"mixed steps of {self.chunk} tokens"
+        if self.usual is not None:
+            prompts += f" (searched: engine.chunk {self.usual} by itself)"
         told = (self.engine.words, *(() if self.encodes else (prompts,)), self.reserve.words)
         return ", ".join(told)
 
@@ -81,7 +104,8 @@ class Running:
     def to_dict(self) -> dict[str, Any]:
         """The engine as JSON has it, with what of it serving depends on."""
         kept = {"memory_share": 1 - self.reserve.share, "reserve_bytes": self.reserve.size}
-        return {**engine_in_json(self.engine), "kernels": self.kernels.attention, "chunk": self.chunk or 0, **kept}
+        return {**engine_in_json(self.engine), "kernels": self.kernels.attention, "chunk": self.chunk or 0,
+                "chunk_searched": self.usual is not None, **kept}  # fmt: skip
 
 
 @frozen
@@ -108,7 +132,13 @@ class Question:
         launching = Launching.of(engine, device, self.asked["constants"])
         encodes = self.model.phases[0].encodes
         chunk = None if encodes else engine.mixed_tokens
-        return Running(engine, launching, chunk, reserve, kernels_of(engine, device), encodes)
+        sequences = engine.most_sequences if self.states("max_sequences") else None
+        return Running(engine, launching, chunk, reserve, kernels_of(engine, device), encodes, sequences=sequences)
+
+    def states(self, field: str) -> bool:
+        """Whether a field of the engine was edited, or a part of it."""
+        edited = edits_by_room(self.asked["set"] or {})["engine"]
+        return any(path.partition(".")[0] == field for path in edited)
 
     @property
     def overrides(self) -> tuple[tuple[str, Any], ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from roofline.models.model import Model
 from roofline.number import Grid, Number
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, StepClockOptions
+from roofline.parallelism.pipeline import Pipeline
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.layouts.search import choose_layout
 from roofline.prediction.request import Hardware, Request, read_request
@@ -24,6 +24,7 @@ from roofline.prediction.step import Steps, steps_of
 from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.program import Group
+from roofline.serving.batched_steps import Stages
 from roofline.serving.chunked_prefill import Stream, over_tokens
 from roofline.serving.stream_times import StreamTime
 from roofline.timing.timing import total
@@ -54,6 +55,9 @@ class StepClock:
     True
     """
 
+    staged = False
+    """Whether the replica may be a pipeline."""
+
     @takes(StepClockOptions)
     def __init__(self, model: AnyModel, hardware: Hardware, **options: Unpack[StepClockOptions]) -> None:
         request = read_request(model, hardware, **part(RequestOptions, options))
@@ -62,7 +66,7 @@ class StepClock:
             raise WorkloadError(msg)
         one_replica = {**options, "pp": options["pp"] or 1, "dp": options["dp"] or 1}
         layout = layout_of(options, request.fleet) or choose_layout(request, part(StepClockOptions, one_replica)).layout
-        if layout.pp > 1 or (layout.dp > 1 and layout.ep > layout.tp):
+        if (layout.pp > 1 and not self.staged) or (layout.dp > 1 and layout.ep > layout.tp):
             msg = f"layout {layout}: a step clock is of one replica without pipeline stages; give tp, ep or cp alone"
             raise UsageError(msg)
         layout = replace(layout, dp=1)
@@ -70,6 +74,7 @@ class StepClock:
         self._positions = request.model.lengths.output
         self._request, self._steps = request, steps_of(request, layout)
         self._checked, self._hosted = 1, True
+        self._names: frozenset[str] | None = None
         self._variants: dict[tuple[int, bool], StepClock] = {}
         self._rows = _Rows.of(self._steps)
         self._stream = cache(self._recorded)
@@ -82,17 +87,32 @@ class StepClock:
         """
         if (tokens, hosted) in self._variants:
             return self._variants[tokens, hosted]
-        self._variants[tokens, hosted] = found = copy(self)
+        self._variants[tokens, hosted] = found = self._alike()
         found._checked, found._hosted = tokens, hosted
         found._rows = _Rows.of(self._steps, tokens, hosted=hosted)
         found._stream = cache(found._recorded)
         found._replayed = lru_cache(maxsize=4096)(found._replays)
         return found
 
+    def of_groups(self, names: Collection[str]) -> StepClock:
+        """The same of the groups of the program with these names alone, without the host's time."""
+        found = self._alike()
+        found._variants, found._hosted, found._names = {}, False, frozenset(names)
+        found._rows = _Rows.of(self._steps, self._checked, hosted=False, names=found._names)
+        found._stream = cache(found._recorded)
+        found._replayed = lru_cache(maxsize=4096)(found._replays)
+        return found
+
+    def _alike(self) -> StepClock:
+        """The same in another object."""
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)
+        return found
+
     def __reduce__(self) -> tuple[Callable[..., StepClock], tuple[Any, ...]]:
         model, hardware, options = self._asked
         loaded = replace(model) if isinstance(model, Model) else model
-        return _made, (loaded, hardware, options, self._checked, self._hosted)
+        return _made, (type(self), loaded, hardware, options, self._checked, self._hosted)
 
     def __repr__(self) -> str:
         return f"StepClock({self._request.model.name!r}, {self._request.device.name!r}, {self._steps.layout})"
@@ -233,11 +253,65 @@ class StepClock:
 
     def _recorded(self, phase: Phase, replayed: int) -> StreamTime:
         s = self._steps
-        return StreamTime.of(s.program, phase, s.precision, s.machine, replayed, self._checked)
+        return StreamTime.of(s.program, phase, s.precision, s.machine, replayed, self._checked, self._names)
 
 
-def _made(model: AnyModel, hardware: Hardware, options: Any, checked: int, hosted: bool) -> StepClock:
-    found = StepClock(model, hardware, **options)
+class StagedClock(StepClock):
+    """The clock of a replica in pipeline stages: a step of one group of sequences through all of them."""
+
+    staged = True
+
+
+@dataclass(eq=False, slots=True)
+class Line:
+    """The stages of a replica, of whose groups of sequences, as many as stages, each is stepped apart from the others.
+
+    A step of one runs through all stages, of which the slowest lets the next group in once it is done; nobody is
+    overtaken:
+
+        begin = max(own last step ended, the slowest stage is free)
+        end = max(begin + time through all stages, end of the group before + time of the slowest stage)
+
+    Groups alike take max(path, stages x slowest) for a step each, as in steady state, and one that reads a prompt holds
+    the others up. ``until`` when the slowest is busy with what was begun, and when the last group has ``ended``. [s]
+
+    ``parts``: clocks of what is before the layers, of the layers, and of what is after them.
+    """
+
+    pipeline: Pipeline
+    parts: tuple[StepClock, StepClock, StepClock]
+    until: float = 0.0
+    ended: float = 0.0
+
+    @classmethod
+    def of(cls, clock: StepClock) -> Line | None:
+        """That of a clock; None where there is one stage."""
+        stages = Stages.of(clock.replica.program, clock.replica.layout)
+        if stages is None:
+            return None
+        before, layers, after = (
+            clock.of_groups({name for name, place in stages.place.items() if place == part}) for part in range(3)
+        )
+        return cls(stages.pipeline, (before, layers, after))
+
+    def anew(self) -> Line:
+        """The same, free."""
+        return replace(self, until=0.0, ended=0.0)
+
+    def ends(self, new: Grid, attended: Grid, path_s: float, pace: float, now: float) -> float:
+        """When a step of these tokens ends, which may begin now and takes so long through all stages. [s]"""
+        begins = max(now, self.until)
+        first, layers, last = (part.seconds(new, attended) for part in self.parts)
+        slowest = pace * float(max(self.pipeline.stage_values(first, layers, last)))
+        self.until = begins + slowest
+        self.ended = max(begins + path_s, self.ended + slowest)
+        return self.ended
+
+
+def _made(
+    kind: type[StepClock], model: AnyModel, hardware: Hardware, options: Any, checked: int, hosted: bool
+) -> StepClock:
+    found = kind(model, hardware, **options)
     return found if checked == 1 and hosted else found.checking(checked, hosted=hosted)
 
 
@@ -278,10 +352,16 @@ class _Rows:
     beyond: dict[tuple[str, int, int, int], float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, steps: Steps, checked: int = 1, *, hosted: bool = True) -> _Rows:
-        """Those of a program's steps, with the time of the host or without."""
-        by_phase = [[(group, op) for group, op in steps.program.in_phase(phase) if not op.sees_context]
-                    for phase in (Phase.DECODE, Phase.PREFILL)]  # fmt: skip
+    def of(cls, steps: Steps, checked: int = 1, *, hosted: bool = True, names: Collection[str] | None = None) -> _Rows:
+        """Those of a program's steps, or of some of its groups, with the time of the host or without."""
+        by_phase = [
+            [
+                (group, op)
+                for group, op in steps.program.in_phase(phase)
+                if not op.sees_context and (names is None or group.name in names)
+            ]
+            for phase in (Phase.DECODE, Phase.PREFILL)
+        ]
         decode, prefill = ({(group.name, op.name): (group, op) for group, op in ops} for ops in by_phase)
         both = {key for key in decode.keys() & prefill.keys() if decode[key][1] == prefill[key][1]}
         parts = {

@@ -7,7 +7,7 @@ arrays for many.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -41,10 +41,12 @@ class StreamTime:
 
     @classmethod
     def of(
-        cls, program: Program, phase: Phase, precision: Precision, machine: Machine, replayed: int, checked: int = 1
-    ) -> StreamTime:
-        """That of a program on a machine; its steps are ``replayed`` from a graph, 1, or launched by the host, 0.
+        cls, program: Program, phase: Phase, precision: Precision, machine: Machine, replayed: int, checked: int = 1,
+        names: Collection[str] | None = None,
+    ) -> StreamTime:  # fmt: skip
+        """That of a program on a machine, or of some of its groups.
 
+        Its steps are ``replayed`` from a graph, 1, or launched by the host, 0.
         A decode step runs ``checked`` tokens of each sequence, which ``context`` has all of.
         """
         trace = Trace()
@@ -53,7 +55,7 @@ class StreamTime:
         new: Number = float(checked)
         if not phase.one_token:
             new = letter(trace, Letter("new", 10, 1, MAX_LENGTH, whole=True, stepwise=True))
-        costs = list(_costs(program, Stream(phase, sequences, 1.0, new, context, checked), precision, replayed))
+        costs = list(_costs(program, Stream(phase, sequences, 1.0, new, context, checked), precision, replayed, names))
         seconds = total((cost.count, machine.time(cost)) for cost in costs).time_s
         if not isinstance(seconds, Remembered):
             plain = float(seconds)
@@ -63,10 +65,12 @@ class StreamTime:
         return cls(_of_one(script, seconds.place), _of_several(script, seconds.place))
 
 
-def _costs(program: Program, stream: Stream, precision: Precision, replayed: int) -> Iterator[Cost]:
+def _costs(
+    program: Program, stream: Stream, precision: Precision, replayed: int, names: Collection[str] | None
+) -> Iterator[Cost]:
     sizes = {name: float(size) for name, size in program.sizes.items()}
     for group, op in program.in_phase(stream.phase):
-        if op.sees_context:
+        if op.sees_context and (names is None or group.name in names):
             yield replace(over_lengths(group, op, stream, precision, sizes), replayed=replayed)
 
 

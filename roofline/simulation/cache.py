@@ -11,6 +11,7 @@ from roofline.classes import frozen
 from roofline.cost.residency import activation_peak, weights_bytes
 from roofline.errors import WorkloadError
 from roofline.number import Grid, exact
+from roofline.parallelism.pipeline import stage_programs
 from roofline.prediction.step import Steps
 from roofline.program.phases import Phase
 from roofline.program.traffic.lengths import NOTHING, Shown
@@ -51,6 +52,18 @@ class CacheRoom:
         tokens = np.arange(1.0, ceil(longest / block) + 1) * block
         held = np.concatenate([[0.0], cache_of(program, precision, tokens)])
         return cls(memory - float(weights_bytes(program, sizes, precision)) - alive, block, held)
+
+    @classmethod
+    def of_stages(cls, steps: Steps, memory: float, longest: int, most: int) -> CacheRoom:
+        """The room of one group of sequences of a pipeline, of which there are as many as stages: an equal part of the
+        stage that holds the fewest.
+        """
+        rooms = [
+            cls.of(replace(steps, program=stage), memory, longest, most)
+            for stage in stage_programs(steps.program, steps.layout)
+        ]
+        fullest = min(rooms, key=lambda room: room.bytes / max(float(room.by_blocks[-1]), 1e-30))
+        return replace(fullest, bytes=fullest.bytes / int(steps.layout.pp))
 
     def with_draft(self, draft: Steps) -> CacheRoom:
         """What a draft leaves of it, whose weights are beside, and which keeps a cache of the same tokens."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from roofline.serving.batch_sweep import MOST
 from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import KEPT
 from roofline.serving.speculation import Speculation, read_speculation
-from roofline.serving.step_clock import AnyModel, StepClock
+from roofline.serving.step_clock import AnyModel, Line, StagedClock, StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.pools import EncodePool, Transfers, encoding_s
@@ -35,10 +36,15 @@ from roofline.simulation.scheduler import Replica
 from roofline.simulation.speculating import DraftedClock, Guesses, drafting
 from roofline.simulation.tiers import Channel, Shelf, Tier, read_tiers
 
+_UNSTAGED = ("prefill_on", "encode_on", "speculate", "offload")
+"""What stages of a pipeline are not simulated with."""
+
 
 @frozen(eq=False)
 class Deployment:
     """So many replicas, each with this clock, this room for its cache and at most so many sequences at once.
+
+    Of pipeline stages these are of each of the groups of sequences, which follow each other on a ``line``.
 
     Below that room each has ``tiers`` that keep caches. In disaggregated serving these replicas decode what those of
     ``prefill`` have read, and ``transfers`` are the times of the hand-over. What each request has ``shown``, the pool
@@ -57,6 +63,12 @@ class Deployment:
     draft: StepClock | None = None
     shown: Shown = NOTHING
     encoding: EncodePool | None = None
+    line: Line | None = None
+
+    @property
+    def schedulers(self) -> int:
+        """What is scheduled apart: replicas, or the groups of sequences of their stages."""
+        return self.replicas * int(self.clock.replica.layout.pp)
 
     @property
     def devices(self) -> int:
@@ -97,11 +109,13 @@ class Deployment:
         tiers = [tier.part_of(int(self.clock.replica.layout.devices)) for tier in self.tiers]
         clock = self.paced
         shared = {tier.name: Shelf(tier, PrefixCache(self.room)) for tier in tiers if tier.shared}
+        lines = [self.line.anew() if self.line else None for _ in range(self.replicas)]
         return [
             Replica(before + number, clock, self.room, ledger, self.most, hits, pace,
                     [Channel(shared.get(tier.name) or Shelf(tier, PrefixCache(self.room))) for tier in tiers],
-                    transfers=self.transfers, guesses=self._guesses(seed, before + number))
-            for number in range(self.replicas)
+                    transfers=self.transfers, guesses=self._guesses(seed, before + number),
+                    line=lines[number % self.replicas])
+            for number in range(self.schedulers)
         ]  # fmt: skip
 
     @property
@@ -143,7 +157,8 @@ def deployed(
         msg = f"{request.device.name} launches no kernels, and no timings of a dataflow chip are at hand"
         raise WorkloadError(msg)
     asked: StepClockOptions = {**part(StepClockOptions, options), **degrees}
-    clock, replicas = StepClock(model, hardware, **asked), degrees["dp"] or 1
+    timed, replicas = StagedClock if (degrees["pp"] or 1) > 1 else StepClock, degrees["dp"] or 1
+    clock = timed(model, hardware, **asked)
     shown = shown_by(request.model, options) if options["encode_on"] is None else NOTHING
     found = deployment_of(clock, replicas, longest, options, options["offload"], shown)
     return speculating(found, read_speculation(options, request.model), hardware, asked)
@@ -198,20 +213,22 @@ def disaggregated(prefill: Deployment, decode: Deployment, longest: int) -> Depl
 def open_degrees(request: Request, options: SimulateOptions) -> dict[str, Degrees]:
     """The degrees of a replica that the options leave open, and how many the devices make, by its layout in words.
 
-    The fewest devices first; one where they fix it. ``request`` is what is asked of the hardware in any of them. Raises
-    UsageError for pipelines.
+    The fewest devices first; one where they fix it, as stages always are. ``request`` is what is asked of the hardware
+    in any of them. Raises UsageError for stages beside what is not simulated with them.
     """
     given, fleet = given_degrees(part(StepClockOptions, options)), request.fleet
-    if given.get("pp", 1) > 1:
-        msg = f"pp {given['pp']}: pipelines are not simulated; give tp, ep, cp or dp"
+    stages = given.get("pp", 1)
+    asked: Mapping[str, Any] = dict(options)
+    if stages > 1 and (apart := next((name for name in _UNSTAGED if asked[name] is not None), "")):
+        msg = f"pp {stages}: stages are not simulated with {apart}; leave one of them out"
         raise UsageError(msg)
     own = {flag: degree for flag, degree in given.items() if flag not in ("pp", "dp")}
     if own.get("ep", 1) > 1:
         own.setdefault("tp", own["ep"])
-    if own or "dp" in given or not fleet.counted:
-        own = own or {"tp": max(1, fleet.count // given.get("dp", 1))}
-        replicas = max(1, fleet.count // int(devices_of(own)))
-        return {"": part(Degrees, {**own, "pp": 1, "dp": given.get("dp", replicas)})}
+    if own or "dp" in given or stages > 1 or not fleet.counted:
+        own = own or {"tp": max(1, fleet.count // given.get("dp", 1) // stages)}
+        replicas = max(1, fleet.count // (int(devices_of(own)) * stages))
+        return {"": part(Degrees, {**own, "pp": stages, "dp": given.get("dp", replicas)})}
     return {
         str(layout): part(Degrees, {**layout.to_dict(), "dp": fleet.count // int(layout.devices)})
         for layout in replica_layouts(request.program, fleet.count)
@@ -232,5 +249,12 @@ def deployment_of(
     capacity = request.device.capacity
     memory = inf if capacity is None else reserve.room(capacity)
     tiers = read_tiers(offload, request, int(steps.layout.devices))
-    room = CacheRoom.of(steps, memory, longest, most, shown)
-    return Deployment(clock, replicas, room, most, reserve, tiers, shown=shown)
+    if (stages := int(steps.layout.pp)) == 1:
+        room = CacheRoom.of(steps, memory, longest, most, shown)
+        return Deployment(clock, replicas, room, most, reserve, tiers, shown=shown)
+    if shown.phases:
+        msg = f"layout {steps.layout}: stages are not simulated with what a tower encodes; leave one of them out"
+        raise UsageError(msg)
+    most = max(1, most // stages)
+    room = CacheRoom.of_stages(steps, memory, longest, most)
+    return Deployment(clock, replicas, room, most, reserve, tiers, line=Line.of(clock))

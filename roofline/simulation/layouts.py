@@ -67,6 +67,8 @@ def _words(chosen: Curve, ranked: list[Curve], tried: Mapping[str, Degrees], rea
     if first is chosen:
         return told
     why = f"hold no request of {longest:,} tokens" if str(first.split) in tried else "are not simulated"
+    if first.split.pp > 1:
+        why = "are simulated where --pp asks for them"
     return f"{told}; compare has {first.layout}: {_kind(first.split)} {why}"
 
 

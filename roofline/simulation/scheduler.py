@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from roofline.engines.engine import Engine
 from roofline.number import Grid
 from roofline.program.traffic.traces import Whole
-from roofline.serving.step_clock import StepClock
+from roofline.serving.step_clock import Line, StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.gate import Gate
 from roofline.simulation.ledger import Ledger
@@ -93,6 +93,8 @@ class Replica:
 
     In disaggregated serving one that ``hands_over`` keeps the caches of prompts that it has read until another has
     taken them: ``sent``. That one knows its ``sources``, and what ``transfers`` take; links of both are busy meanwhile.
+
+    In pipeline stages each of these is a group of sequences, and they share a ``line``.
     """
 
     number: int
@@ -107,6 +109,7 @@ class Replica:
     transfers: Transfers | None = None
     guesses: Guesses | None = None
     encode_s: float = 0.0
+    line: Line | None = None
     entering: int = 0
     arrived: deque[tuple[float, int]] = field(default_factory=deque)
     waiting: deque[int] = field(default_factory=deque)
@@ -450,8 +453,8 @@ class Replica:
         if decodes:
             new, attended = np.append(np.ones(len(self.decoding)), new), np.append(self.context, attended)
         gains = self.guesses.gains(1, len(self.decoding)) if self.guesses and decodes else None
-        seconds = self.clock.seconds(new, attended) + self.encode_s * self._encoded(pieces)
-        ends: Grid = np.array([now + self.pace * seconds])
+        seconds = self.pace * (self.clock.seconds(new, attended) + self.encode_s * self._encoded(pieces))
+        ends: Grid = np.array([self.line.ends(new, attended, seconds, self.pace, now) if self.line else now + seconds])
         return Run(now, ends, pieces, decodes, gains=gains)
 
     def _encoded(self, pieces: Sequence[tuple[Reading, int]]) -> int:
@@ -464,7 +467,7 @@ class Replica:
     def _decoding_alone(self, now: float, *, held: bool) -> Run:
         """Steps that only decode, until one sequence ends, the cache overflows or what came is let in."""
         gains = self.guesses.gains(_LONGEST_RUN, len(self.decoding)) if self.guesses else None
-        steps = min(self._until_one_ends(gains), _LONGEST_RUN)
+        steps = 1 if self.line else min(self._until_one_ends(gains), _LONGEST_RUN)
         steps = min(steps, self.gate.left) if held else steps
         steps = min(steps, self.gate.until_look(1)) if self.arrived else steps  # what came meanwhile is let in next
         if self._held((), self._last(gains, steps)) > self.room.bytes:
@@ -474,6 +477,8 @@ class Replica:
         if steps > 1:
             last = self.clock.seconds(new, attended + (steps - 1 if gains is None else gains[steps - 2]))
         ends = now + self.pace * np.cumsum(np.linspace(first, last, steps))
+        if self.line:
+            ends = np.array([self.line.ends(new, attended, self.pace * first, self.pace, now)])
         if self.tiers.under_way:  # what is loaded meanwhile goes on in the next step
             ends = ends[: int(np.searchsorted(ends, self.tiers.due)) + 1]
         return Run(now, ends, blocked=bool(self.waiting) and not held, held=held, gains=gains)

@@ -86,7 +86,7 @@ class Simulation:
         if self.workload.follows.any():
             return None
         slots = min(d.most, d.room.sequences(int((own.prompt + own.generate).mean()) - 1))
-        many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.replicas
+        many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.schedulers
         full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many), self._shared(many))
         first, *then = d.at_work(full, self.workload.hits, _AS_EXPECTED[: len(d.pools)], self.asked.seed)
         encoders = d.encoding.at_work(1.0) if d.encoding else None
@@ -125,6 +125,13 @@ class Simulation:
         """The paths of requests that are repeated up to so many."""
         paths, count = self.ledger.paths, len(self.ledger)
         return {request: paths[request % count] for request in range(many) if request % count in paths}
+
+    def paced(self, end: int) -> Ledger:
+        """The same requests with every step at the fast end of its band, 0, or at the slow one, 1."""
+        ledger = self.ledger.anew()
+        paces = [ends[end] for ends in self._band]
+        serve(self.deployment, self.workload, ledger, self.asked, self.targets, paces)
+        return ledger
 
     def _at_paces(self, paces: Sequence[float]) -> Outcome:
         return serve(self.deployment, self.workload, self.ledger.anew(), self.asked, self.targets, paces)
@@ -253,6 +260,10 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
     asked.arrivals(workload)  # a process that is unknown is refused before any work
     chosen = choose(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
     deployment = chosen.deployment
+    if ledger.paths and deployment.line:
+        msg = f"layout {deployment.clock.replica.layout}: stages are not simulated with prompts that requests share; "
+        msg += "give lengths, or a workload such as chat"
+        raise UsageError(msg)
     if options["prefill_on"] is not None:
         other = one_pool(options["prefill_on"])
         longest = int(ledger.prompt.max())

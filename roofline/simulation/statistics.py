@@ -77,8 +77,9 @@ class PoolUse:
     def of(cls, role: str, replicas: Sequence[Replica], seconds: float) -> PoolUse:
         """That of replicas in so much time."""
         meters, whole = [replica.meter for replica in replicas], seconds * len(replicas)
+        groups = _groups(replicas)
         return cls(
-            role, len(replicas), sum(meter.running_s for meter in meters) / whole,
+            role, len(replicas) // groups, groups * sum(meter.running_s for meter in meters) / whole,
             sum(meter.busy_s for meter in meters) / whole, sum(meter.steps for meter in meters),
             sum(meter.cache_s for meter in meters) / whole, max(meter.most_cache for meter in meters),
             sum(meter.linked_s for meter in meters) / whole,
@@ -89,6 +90,11 @@ class PoolUse:
         """That of devices which encode, one request a step, and keep nothing."""
         busy = encoders.busy_s / (seconds * len(encoders.free))
         return cls("encode", len(encoders.free), busy, busy, encoders.requests, 0.0, 0.0, 0.0)
+
+
+def _groups(replicas: Sequence[Replica]) -> int:
+    """The groups of sequences of a replica, each of which is scheduled apart: as many as stages."""
+    return int(replicas[0].clock.replica.layout.pp)
 
 
 ROLES = {1: ("both",), 2: ("prefill", "decode")}
@@ -155,8 +161,8 @@ def outcome(
         output_tokens_per_s=float(ledger.generate[ended].sum() / seconds),
         input_tokens_per_s=float(ledger.prompt[ended].sum() / seconds),
         within=float(within(counted, targets).mean()),
-        sequences=sum(meter.running_s for meter in meters) / whole,
-        most_sequences=max(meter.most_running for meter in meters),
+        sequences=_groups(replicas) * sum(meter.running_s for meter in meters) / whole,
+        most_sequences=_groups(replicas) * max(meter.most_running for meter in meters),
         busy=sum(meter.busy_s for meter in meters) / whole,
         steps=sum(meter.steps for meter in meters),
         cache=sum(meter.cache_s for meter in meters) / whole,

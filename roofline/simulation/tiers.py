@@ -49,6 +49,14 @@ class Tier:
         """One device's part of it, of so many in a replica."""
         return replace(self, bytes=self.bytes / devices, read=self.read / devices, write=self.write / devices)
 
+    def of_one_in(self, replicas: int) -> Tier:
+        """What one of so many replicas has of it: an equal part of the room that all share, over a link of its own.
+
+        >>> Tier("remote", 8e12, 1e10, 1e10, shared=True).of_one_in(4).bytes
+        2000000000000.0
+        """
+        return replace(self, bytes=self.bytes / replicas) if self.shared else self
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return {"bytes": self.bytes, "read_bytes_per_s": self.read, "write_bytes_per_s": self.write}

@@ -71,11 +71,9 @@ def test_sessions_that_begin_at_a_rate_are_simulated_until_they_end_at_it() -> N
 
 def test_tiers_below_a_replica_are_simulated() -> None:
     asked = {"workload": "agent", "concurrency": 2, "ttft": "p95:10s"}
-    (order,) = size(MODEL, "h100", offload="kv=100GB", **asked).orders  # type: ignore[arg-type]
+    (order,) = size(MODEL, "h100", offload="kv=100GB+remote:1TB", **asked).orders  # type: ignore[arg-type]
     assert order.simulated is not None
-    assert [tier.name for tier in order.simulated.outcome.tiers] == ["host"]
-    (miss,) = size(MODEL, "h100", offload="kv=remote:1TB", **asked).misses  # type: ignore[arg-type]
-    assert "offload remote: all replicas share it" in miss.reasons[0]
+    assert [tier.name for tier in order.simulated.outcome.tiers] == ["host", "remote"]
     with pytest.raises(RooflineError, match="is no tier"):
         size(MODEL, "h100", offload="kv=tape:1TB", **asked)  # type: ignore[arg-type]
 

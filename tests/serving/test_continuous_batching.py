@@ -42,7 +42,7 @@ GRAPH = Launching("graph", single=False, slower=1.0)
 def serve(traffic: Traffic, chunk: int | None, hardware: str = "h100", batches: list[float] = BATCHES) -> SteadyState:
     device = load_hardware(hardware)
     timer = StepTimer.of([device], [constants_of(device)], GRAPH)
-    return steady_state(Load.of(MODEL.program(), BF16, traffic, batches, chunk), timer)
+    return steady_state(Load.of(MODEL.program(), BF16, traffic, batches, [chunk]), timer)
 
 
 def curve(hardware: str, traffic: Traffic = ONE, **asked: object) -> Curve:
@@ -82,10 +82,10 @@ def test_ranks_that_share_experts_wait_for_each_others_prompts(chunk: int | None
     timer = StepTimer.of([device], [constants_of(device)], GRAPH, network)
     batches = [2.0, 8.0, 1024.0]
     apart, together = (
-        steady_state(Load.of(program, BF16, ONE, batches, chunk, split=split), timer).tpot_s[0]
+        steady_state(Load.of(program, BF16, ONE, batches, [chunk], split=split), timer).tpot_s[0]
         for split in (Layout(dp=4, ep=4), Layout())
     )
-    alone = timer.times(Load.of(program, BF16, ONE, batches, chunk).decode).time_s[0]
+    alone = timer.times(Load.of(program, BF16, ONE, batches, [chunk]).decode).time_s[0]
     assert np.all(apart[:2] > together[:2])
     assert np.all(apart - alone < 4 * (together - alone) * (1 + 1e-9))
     assert apart[2] == pytest.approx(together[2])

@@ -492,7 +492,8 @@ def test_what_pools_decode_mixed_steps_do_one_sequence_at_a_time() -> None:
 
 def test_the_table_of_pools_and_who_wins() -> None:
     code, text = run(
-        "size llama-3.1-8b --hardware h100 --load 50req/s --ttft 500ms --tpot 15ms --pools --prefill-on h200"
+        "size llama-3.1-8b --hardware h100 --load 50req/s --ttft 500ms --tpot 15ms --pools --prefill-on h200 "
+        "--set engine.chunk=8192"
     )
     assert code == 0
     assert "\nchoice: 4 x h100-sxm-80gb pools (band:" in text
@@ -512,7 +513,7 @@ def test_without_targets_mixed_steps_win_and_the_table_says_why() -> None:
 
 
 def test_the_json_of_pools() -> None:
-    asked = "--hardware h100 --tpot 15ms --ttft 500ms --load 50req/s --json"
+    asked = "--hardware h100 --tpot 15ms --ttft 500ms --load 50req/s --set engine.chunk=8192 --json"
     (plain, *_) = json.loads(run(f"size llama-3.1-8b {asked}")[1]).pop("others")
     assert plain["pools"] is None
     told = json.loads(run(f"size llama-3.1-8b {asked} --pools --prefill-on h200")[1])

@@ -181,7 +181,7 @@ def test_few_clients_are_served_by_many_devices_each() -> None:
         ({"load": None, "concurrency": 4, "arrivals": "gamma:1"}, "leave --arrivals out"),
         ({"seed": -1}, "seed -1: expected a whole number from 0"),
         ({"router": "random"}, "--router 'random': expected round-robin or least-loaded"),
-        ({"hardware": "8xh100", "pp": 2}, "pp 2: pipelines are not simulated"),
+        ({"hardware": "8xh100", "pp": 2, "offload": "kv=1TB"}, "pp 2: stages are not simulated with offload"),
         ({"hardware": "8xh100", "tp": 3}, "tp 3"),
         ({"hardware": "8xh100", "tp": 4, "dp": 4}, "do not make up the 8"),
         ({"hardware": "t4"}, "does not fit: a request of"),

@@ -22,7 +22,7 @@ from roofline.units import Dimension, format_figures
 
 MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
-    "network; prompts are charged for the time that they add to decoding"
+    "network, no front end of a server (simulate has one); prompts are charged for the time that they add to decoding"
 )
 SIMULATED = (
     "modelled: one replica under its part of the load, or all of two pools, in discrete events, for the times; the "
@@ -54,7 +54,7 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     lines += no_cost_lines([(str(row.curve.who), _device(row), row.no_cost) for row in result.rows if row.no_cost])
     lines += _alternatives(result)
     lines += ["", *_front(result, wide)] if pareto else []
-    return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
+    return "\n".join([*lines, "", *footer(result.rows, result.question, result.terms)])
 
 
 def comparison_html(result: Comparison) -> str:
@@ -279,9 +279,13 @@ def watts(point: OperatingPoint) -> str:
     return "-" if point.power_w is None else quantity(point.power_w, "power_w")
 
 
-def footer(curves: Sequence[Curve], question: Question, terms: Terms, modelled: str = MODELLED) -> list[str]:
+def footer(found: Sequence[Row | Order], question: Question, terms: Terms, modelled: str = MODELLED) -> list[str]:
     """How sure, what is modelled, which defaults."""
-    curves = [side for curve in curves for side in (curve, *([curve.pools.prefill.curve] if curve.pools else []))]
+    curves = [
+        side
+        for curve in (each.curve for each in found)
+        for side in (curve, *([curve.pools.prefill.curve] if curve.pools else []))
+    ]
     bands = dict.fromkeys(
         f"constants: {c.provenance} {c.name}; band {c.low:g} to {c.high:g} x expected ({c.evidence})"
         for c in (curve.constants for curve in curves)
@@ -295,7 +299,9 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms, modelled: 
         f"prices {terms.kind}",
     ]
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
-    cautions = alike_notes((curve.hardware.device.name, caution) for curve in curves for caution in curve.cautions)
+    told = [(each.curve, each.curve.notes_at(each.point.batch if each.point else None)) for each in found]
+    told += [(curve, curve.cautions) for curve in curves]
+    cautions = alike_notes((curve.hardware.device.name, caution) for curve, notes in told for caution in notes)
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
     owned = [f"owning: {terms.owning.words()}"] if terms.kind == "purchase" else []

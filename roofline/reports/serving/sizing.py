@@ -60,9 +60,8 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
     lines += api_lines([(_held(order), order.cost) for order in best], result.terms)
     if result.orders and not all(order.cost for order in result.orders):
         lines.append("sorted by the number of devices, then by cost, since not all have one")
-    curves = [order.curve for order in result.orders]
     modelled = MODELLED if result.targets.of_means else SIMULATED
-    return "\n".join([*lines, "", *footer(curves, result.question, result.terms, modelled)])
+    return "\n".join([*lines, "", *footer(result.orders, result.question, result.terms, modelled)])
 
 
 def sizing_html(result: Sizing) -> str:
