@@ -87,6 +87,11 @@ class Deployment:
         return self.model, self.hardware
 
     @property
+    def devices(self) -> str:
+        """What serves it, as hardware is asked for."""
+        return f"{self.tp}x{self.hardware}" if self.tp > 1 else self.hardware
+
+    @property
     def layout(self) -> str:
         """The layout as a curve names it."""
         experts = f", ep {self.ep}" if self.ep > 1 else ""

@@ -1,45 +1,99 @@
 """Whole deployments that others measured, each beside its simulation: a closed loop of as many clients as in flight.
 
-    python benchmarks/simulated_serving.py --data DIR [--every N] [--from N] [--half fitted|judged] [--fit]
+    python benchmarks/simulated_serving.py --data DIR [--every N] [--from N] [--half fitted|judged] [--fit] [--write]
 
 Means over all requests of a row of TTFT, TPOT and end to end (TTFT + (generated - 1) TPOT), those of the first burst
 among them, and how far they are off, by engine, model, device and clients. Lengths are drawn as the scripts of the rows
 drew them, from 0.8 of the longest on, which keeps clients from staying in step, or are all alike. How the engines were
 told to schedule is read from those scripts; of rows without a date from the rules by which aiconfigurator sets up its
-own benchmarks. ``--fit`` looks for the front end's time of a request, engine by engine, that has the least median error
-of TTFT over every other pair of model and system, and scores it on the others; nothing else is fitted here.
+own benchmarks. Covered is what lies between the same requests with every step at the fast and at the slow end of its
+band. Beside them the naive roofline: a prompt alone and a decode step of as many sequences as in flight, each operator
+at max(FLOPs / peak, bytes / bandwidth). ``--fit`` looks for the front end's time of a request, engine by engine, that
+has the least median error of TTFT over every other pair of model and system, and scores it on the others; nothing else
+is fitted here. ``--write`` renews docs/accuracy.json, from which docs/accuracy.md has its table.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from device_board import figures as figures_of
+from device_board import store
 from serving_sets import SHORTEST, Deployment, halves, load_deployments
 
 import roofline
 from roofline.errors import RooflineError
 from roofline.models.model import Model
 from roofline.number import Grid
+from roofline.simulation.ledger import Ledger
+from roofline.simulation.simulate import Simulation
+from roofline.timing.timing import Timing
 
 ROUNDS = 10
 FRONT_ENDS = (0.0, 2.0, 5.0, 10.0, 15.0, 20.0)
 """Milliseconds that ``--fit`` tries."""
 NAMES = ("TTFT", "TPOT", "end to end")
+FIGURES = ("n", "median", "mean", "p90", "bias", "cover", "naive_median", "naive_mean")
+GROUPS: Mapping[str, Callable[[Deployment], Any]] = {
+    "all": lambda row: "",
+    "engine": lambda row: row.engine,
+    "model": lambda row: row.model,
+    "device": lambda row: row.hardware,
+    "in flight": lambda row: row.in_flight,
+}
+"""What tells rows apart."""
 _LENGTHS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """A row with what is predicted of it over what was measured: TTFT, TPOT, end to end."""
+    """A row with what was predicted and measured: TTFT, TPOT, end to end. [s]
+
+    ``low`` and ``high``: the same requests with every step at an end of its band. ``naive``: the roofline of the data
+    sheet, of a prompt alone and of a decode step with all that is in flight.
+    """
 
     row: Deployment
-    ratios: tuple[float, ...]
+    expected: Grid
+    low: Grid
+    high: Grid
+    naive: Grid
+
+    @classmethod
+    def of(cls, row: Deployment) -> Answer:
+        """The whole answer. Raises RooflineError for what is refused."""
+        found = simulated(row)
+        expected, low, high = (_means(row, ledger) for ledger in (found.ledger, found.paced(0), found.paced(1)))
+        return cls(row, expected, low, high, _naive(row))
+
+    @property
+    def measured(self) -> Grid:
+        """What a client waited. [s]"""
+        return _whole(self.row, self.row.ttft_s, self.row.tpot_s)
+
+
+def _naive(row: Deployment) -> Grid:
+    asked = {"tp": row.tp, "ep": row.ep, "prompt": row.prompt, "generate": row.generate, **row.how}
+    one, many = (
+        roofline.predict(_model(row.model), row.devices, batch=batch, constants="datasheet", **asked).phases
+        for batch in (1, row.in_flight)
+    )
+    return _whole(row, one["prefill"].figures.bound_s, many["decode"].figures.bound_s)
+
+
+def _whole(row: Deployment, ttft_s: float, tpot_s: float) -> Grid:
+    return np.array([ttft_s, tpot_s, ttft_s + (row.generate - 1) * tpot_s])
+
+
+def _means(row: Deployment, ledger: Ledger) -> Grid:
+    return _whole(row, *(float(times.mean()) for times in (ledger.ttft_s, ledger.tpot_s)))
 
 
 @cache
@@ -47,20 +101,16 @@ def _model(name: str) -> Model:
     return roofline.load_model(name)
 
 
-def simulated(row: Deployment, front_end: float | None = None) -> Answer:
+def simulated(row: Deployment, front_end: float | None = None) -> Simulation:
     """A row's simulation, with a front end of so many milliseconds. Raises RooflineError for what is refused."""
     how = dict(row.served)
     if front_end is not None:
         how["set"] = {**(how["set"] or {}), "engine.front_end": f"{front_end:g} ms"}
-    hardware = f"{row.tp}x{row.hardware}" if row.tp > 1 else row.hardware
-    found = roofline.simulate(
-        _model(row.model), hardware, concurrency=row.in_flight, tp=row.tp, ep=row.ep, requests=ROUNDS * row.in_flight,
-        prompt=_lengths(row.prompt, row.drawn), generate=_lengths(row.generate, row.drawn), **how,
+    return roofline.simulate(
+        _model(row.model), row.devices, concurrency=row.in_flight, tp=row.tp, ep=row.ep,
+        requests=ROUNDS * row.in_flight, prompt=_lengths(row.prompt, row.drawn),
+        generate=_lengths(row.generate, row.drawn), **how,
     )  # fmt: skip
-    ttft, tpot = (float(times.mean()) for times in (found.ledger.ttft_s, found.ledger.tpot_s))
-    measured = (row.ttft_s, row.tpot_s, row.ttft_s + (row.generate - 1) * row.tpot_s)
-    predicted = (ttft, tpot, ttft + (row.generate - 1) * tpot)
-    return Answer(row, tuple(ours / theirs for ours, theirs in zip(predicted, measured, strict=True)))
 
 
 def _lengths(mean: int, drawn: bool) -> str:
@@ -72,16 +122,57 @@ def _lengths(mean: int, drawn: bool) -> str:
     return "/".join(str(round(longest * part)) for part in parts)
 
 
-def scored(answers: Sequence[Answer], by: Callable[[Deployment], object], told: str) -> None:
-    """Median, 90th percentile of the error and bias, group by group."""
-    for group in sorted({by(answer.row) for answer in answers}, key=str):
-        ratios: Grid = np.array([answer.ratios for answer in answers if by(answer.row) == group])
-        errors = np.abs(ratios - 1)
-        cells = (
-            f"{name} {np.median(error):6.1%} p90 {np.percentile(error, 90):6.1%} bias {np.median(ratio):5.2f}"
-            for name, error, ratio in zip(NAMES, errors.T, ratios.T, strict=True)
-        )
-        print(f"{told} {group!s:14} n {len(ratios):4}  {'   '.join(cells)}")
+def records(rows: str, answers: Sequence[Answer], by: Collection[str]) -> Iterator[dict[str, Any]]:
+    """The figures of each time, of all rows and of each group of them; ``by`` names what tells groups apart."""
+    expected, naive, low, high, measured = (
+        np.array([getattr(answer, name) for answer in answers])
+        for name in ("expected", "naive", "low", "high", "measured")
+    )
+    for name in ("all", *by):
+        of = np.array([GROUPS[name](answer.row) for answer in answers])
+        for group in np.unique(of):
+            own = of == group
+            for place, time in enumerate(NAMES):
+                told = Timing(*(each[own, place] for each in (expected, naive, low, high)))
+                figures = figures_of(told, naive[own, place], measured[own, place])
+                named = {"rows": rows, "by": name, "group": f"{group}" if name != "all" else "", "time": time}
+                yield named | {figure: round(value, 4) for figure, value in figures.items() if figure in FIGURES}
+
+
+def table(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The records in Markdown."""
+    yield "| rows | time | " + " | ".join(name.replace("_", " ") for name in FIGURES) + " |"
+    yield "|---" * 2 + "|--:" * len(FIGURES) + "|"
+    for one in records:
+        which = one["rows"] if one["by"] == "all" else f"{one['rows']}, {one['by']} {one['group']}"
+        if one["by"] == "in flight":
+            which = f"{one['rows']}, {one['group']} in flight"
+        yield f"| {which} | {one['time']} | {' | '.join(cells(one))} |"
+
+
+def cells(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The figures of a record as a table has them."""
+    n, *errors, bias, cover, naive, naive_mean = (record[name] for name in FIGURES)
+    percents = [f"{100 * value:.1f} %" for value in (*errors, naive, naive_mean)]
+    return (f"{n:,}", *percents[:3], f"{bias:.2f}", f"{100 * cover:.0f} %", *percents[3:])
+
+
+def board(data: Path) -> Iterator[dict[str, Any]]:
+    """The records of both halves, that which was fitted to in fewer groups."""
+    fitted, judged = halves(load_deployments(data, most=10_000))
+    yield from records("judged half", answered(judged)[0], ("engine", "model", "device", "in flight"))
+    yield from records("fitted half", answered(fitted)[0], ("engine", "model"))
+
+
+def answered(rows: Iterable[Deployment]) -> tuple[list[Answer], list[str]]:
+    """The simulations of rows, and why the others have none."""
+    found, refused = [], []
+    for row in rows:
+        try:
+            found.append(Answer.of(row))
+        except RooflineError as failure:
+            refused.append(str(failure))
+    return found, refused
 
 
 def fit(rows: Sequence[Deployment]) -> None:
@@ -101,7 +192,7 @@ def _off(rows: Sequence[Deployment], front_end: float) -> float:
     found = []
     for row in rows:
         try:
-            found.append(abs(simulated(row, front_end).ratios[0] - 1))
+            found.append(abs(simulated(row, front_end).ledger.ttft_s.mean() / row.ttft_s - 1))
         except RooflineError:
             continue
     return float(np.median(found)) if found else float("nan")
@@ -115,6 +206,7 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--half", choices=("fitted", "judged"))
     parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--write", action="store_true", help="renew docs/accuracy.json with all rows of both halves")
     asked = parser.parse_args()
     rows = load_deployments(asked.data, most=10_000)
     if asked.half:
@@ -123,17 +215,13 @@ def main() -> int:
     if asked.fit:
         fit(rows)
         return 0
-    answers, refused = [], []
-    for row in rows:
-        try:
-            answers.append(simulated(row))
-        except RooflineError as failure:
-            refused.append(str(failure))
-    scored(answers, lambda row: "all", "rows")
-    scored(answers, lambda row: row.engine, "engine")
-    scored(answers, lambda row: row.model, "model")
-    scored(answers, lambda row: row.hardware, "device")
-    scored(answers, lambda row: row.in_flight, "clients")
+    if asked.write:
+        found = list(board(asked.data))
+        store("simulated serving", found)
+        print("\n".join(table(found)))
+        return 0
+    answers, refused = answered(rows)
+    print("\n".join(table(records(asked.half or "rows", answers, ("engine", "model", "device", "in flight")))))
     for why in sorted(set(refused)):
         print(f"refused {refused.count(why)}: {why}")
     return 0

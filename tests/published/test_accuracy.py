@@ -29,6 +29,8 @@ import fit_classes  # noqa: E402
 import fit_devices  # noqa: E402
 import fit_links  # noqa: E402
 import fit_serving  # noqa: E402
+import simulated_serving  # noqa: E402
+import splitwise  # noqa: E402
 import whole_models  # noqa: E402
 from class_campaigns import load_campaigns  # noqa: E402
 from device_tables import Table  # noqa: E402
@@ -252,6 +254,49 @@ def test_the_table_of_serving_is_its_copy_and_holds_what_is_asked_of_it() -> Non
     assert max(degrees) - min(degrees) <= 0.08
 
 
+def test_the_table_of_simulated_serving_is_its_copy_and_holds_what_is_asked_of_it() -> None:
+    """The judged half: medians of all times, and the 90th percentile of the time per output token."""
+    records = device_board.stored("simulated serving")
+    assert _shown("simulated serving") == "\n".join(simulated_serving.table(records))
+    whole = {one["time"]: one for one in records if (one["rows"], one["by"]) == ("judged half", "all")}
+    for time, most in zip(simulated_serving.NAMES, (0.25, 0.10, 0.10), strict=True):
+        assert whole[time]["median"] <= most, time
+    assert whole["TPOT"]["p90"] <= 0.25
+    assert all(one["median"] < one["naive_median"] for one in whole.values())
+    for by in ("engine", "model", "device", "in flight"):
+        counted = [one["n"] for one in records if (one["rows"], one["by"], one["time"]) == ("judged half", by, "TTFT")]
+        assert sum(counted) == whole["TTFT"]["n"]
+
+
+@measured
+def test_a_row_that_was_simulated_lies_between_its_ends_and_above_the_roofline() -> None:
+    (first, *_) = simulated_serving.halves(simulated_serving.load_deployments(DATA, most=8))[1][::60]
+    answer = simulated_serving.Answer.of(first)
+    assert np.all(answer.naive < answer.low)
+    assert np.all(answer.low < answer.expected)
+    assert np.all(answer.expected < answer.high)
+
+
+_SPLITWISE = {("llama-2-70b", "TTFT"): 0.19, ("llama-2-70b", "TPOT"): 0.335, ("bloom-176b", "TTFT"): 0.175,
+              ("bloom-176b", "TPOT"): 0.25}  # fmt: skip
+"""Medians of the error that were reached, which no change is to make worse."""
+
+
+@measured
+def test_the_copy_of_splitwise_is_what_its_scoreboard_finds_and_its_rows_are_no_worse_than_they_were() -> None:
+    records = list(splitwise.board(DATA))
+    assert records == device_board.stored("splitwise")
+    assert _shown("splitwise") == "\n".join(splitwise.table(records))
+    found = {(one["model"], one["time"]): one for one in reversed(records)}  # the first of a model is of all its rows
+    assert {key for key, one in found.items() if one["median"] <= _SPLITWISE[key]} == set(_SPLITWISE)
+
+
+@measured
+@pytest.mark.slow
+def test_the_copy_of_simulated_serving_is_what_its_scoreboard_finds() -> None:
+    assert list(simulated_serving.board(DATA)) == device_board.stored("simulated serving")
+
+
 @measured
 def test_serving_is_split_by_model_and_hardware() -> None:
     rows = fit_serving.load_deployments(DATA)
@@ -340,6 +385,8 @@ if __name__ == "__main__":
         "experts": device_board.table(device_board.stored("experts")),
         "collectives": device_board.table(device_board.stored("collectives")),
         "serving": fit_serving.table(device_board.stored("serving")),
+        "simulated serving": simulated_serving.table(device_board.stored("simulated serving")),
+        "splitwise": splitwise.table(device_board.stored("splitwise")),
     }
     for marker, lines in tables.items():
         rows = "\n".join(lines)
