@@ -274,7 +274,9 @@ def _occupancies(question: Question, program: Program, job: _Job, chunks: Sequen
         return [pass_occupancy(program, precision, question.traffic, phase, job.running.chunk, engine.kv_block)]
     if question.only is Phase.PREFILL:
         return [prefill_occupancy(program, precision, question.traffic)]
-    prompts = question.only is None
+    prompts, most = question.only is None, engine.pass_tokens
+    if most is not None and most < max(question.traffic.prompt.tokens):  # so much of a prompt that is read by itself
+        chunks = [most if tokens is None else tokens for tokens in chunks]
     return occupancies_of(program, precision, question.traffic, chunks, engine.kv_block, prompts=prompts)
 
 

@@ -40,7 +40,7 @@ class CacheRoom:
         """
         program, precision = steps.program, steps.precision
         sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-        read = min(steps.engine.mixed_tokens or longest, longest)
+        read = min(steps.engine.mixed_tokens or steps.engine.pass_tokens or longest, longest)
         shapes = ((Phase.PREFILL, 1, read), (Phase.DECODE, most, 1))
         alive = max(
             float(activation_peak(program, phase, {**sizes, "B": exact(batch), "T": exact(new), "S": exact(longest)},

@@ -80,6 +80,20 @@ def test_prompts_by_themselves_are_read_in_as_many_passes_beside_others_as_alone
     assert row.point.input_part < other.point.input_part  # sixteen passes read the weights sixteen times
 
 
+def test_prompts_by_themselves_hold_the_activations_of_a_pass() -> None:
+    """Of 60,000 tokens SGLang reads some thousand at once, so that more sequences fit beside fewer of them."""
+    most = []
+    for chunk in (8192, 1000):
+        (row,) = compare(
+            "llama-3.1-8b", "h100", prompt=60000, generate=50, engine="sglang", set={"engine.chunk": chunk}
+        ).rows
+        held = row.curve.held
+        assert held is not None
+        most.append((held.most_read, held.reading.first))
+    assert most[0][0] > 4 * most[1][0]
+    assert most[0][1] > 4 * most[1][1]
+
+
 def test_a_stated_number_of_sequences_is_kept_and_more_than_usual_is_told() -> None:
     asked = {"prompt": 100, "generate": 100}
     (row,) = compare("llama-3.1-8b", "a100", **asked).rows
