@@ -40,9 +40,9 @@ def predict(model: str | None, flags: PredictFlags) -> None:
         refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
     without_color(flags["no_color"])
     _check_files(flags["output"], flags["plot"])
-    meant = (
-        None if model is None else model_of(model, part(Tracing, flags), batch=flags["batch"], prompt=flags["prompt"])
-    )
+    batch, prompt, context = flags["batch"], flags["prompt"], flags["context"]
+    traced = part(Tracing, flags)
+    meant = None if model is None else model_of(model, traced, batch=batch, prompt=prompt, context=context)
     if _asks_for_several(flags):
         _predict_several(meant, flags)
         return

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 def model_of(
-    text: str, asked: Tracing, *, batch: object = None, prompt: object = None, training: bool = False
-) -> str | Model:
+    text: str, asked: Tracing, *, batch: object = None, prompt: object = None, training: bool = False,
+    context: object = None,
+) -> str | Model:  # fmt: skip
     """The traced module that ``text`` names, or the name itself; it is run at this ``batch`` and ``prompt``.
 
-    ``training``: both passes of a training step.
+    ``training``: both passes of a training step; ``context``: a decode step over caches of so many tokens.
 
     Raises UsageError for flags that go with code.
     """
@@ -27,11 +28,15 @@ def model_of(
     if is_code(text):
         from roofline.tracing.sources import trace_source
 
-        asked_about = {letter: size for letter, size in (("B", batch), ("S", prompt)) if isinstance(size, int)}
+        length = prompt if context is None else context
+        asked_about = {letter: size for letter, size in (("B", batch), ("S", length)) if isinstance(size, int)}
         ones = [letter for letter, size in asked_about.items() if size == 1]
         at = {letter: size for letter, size in asked_about.items() if size > 1}
         given = (asked["input"] or {}, asked["dims"] or {})
-        return trace_source(text, *given, strict=asked["strict"], ones=ones, at=at, training=training)
+        decoding = context is not None
+        return trace_source(
+            text, *given, strict=asked["strict"], ones=ones, at=at, training=training, decoding=decoding
+        )  # fmt: skip
     if strange := [name for name in ("input", "strict") if asked.get(name)]:
         refuse(f"--{strange[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
     return _recorded(text, asked["dims"]) if asked["dims"] else text

@@ -241,6 +241,9 @@ def _phases(program: Program, asked: RequestOptions, model: Model, shown: tuple[
     something.
     """
     phase = None if asked["phase"] is None else Phase(asked["phase"])
+    if program.phases == (Phase.DECODE,) and asked["context"] is None:
+        msg = f"{model.name} was traced as one decode step, which has a context; give context, such as 4096"
+        raise UsageError(msg)
     if asked["context"] is not None:
         if phase not in (None, Phase.DECODE):
             msg = f"context is the attended length of one decode step; it does not go with phase {phase}"

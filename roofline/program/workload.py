@@ -223,7 +223,7 @@ class Workload:
             return  # images are resized, and a sound's length is known to be read
         needed, limit = (self.prompt, lengths.positions) if phase.encodes else (self.longest, lengths.output)
         if needed <= limit:
-            self._check_asked(lengths)
+            self._check_asked(lengths, self.longest if phase.one_token else self.prompt)
             return
         what = f"context {needed}" if self.context is not None and not phase.encodes else f"prompt {self.prompt}"
         if not phase.encodes and self.context is None:
@@ -233,11 +233,11 @@ class Workload:
         msg = f"{what} exceeds the model's {field} {limit}; shorten it"
         raise WorkloadError(msg)
 
-    def _check_asked(self, lengths: Lengths) -> None:
+    def _check_asked(self, lengths: Lengths, length: int) -> None:
         """Raises WorkloadError for sizes with which traced code may do something else."""
         for each in lengths.asks:
-            if not each.holds({"B": self.batch, "S": self.prompt}):
-                given = f"batch {self.batch}, prompt {self.prompt}"
+            if not each.holds({"B": self.batch, "S": length}):
+                given = f"batch {self.batch}, {'prompt' if self.context is None else 'context'} {length}"
                 msg = f"{given}: its code was traced where {each}; trace it at these sizes"
                 raise WorkloadError(msg)
 

@@ -232,6 +232,9 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
     ('vllm', None, 0.1, 'chat')
     """
     found = made_by(edited_model(model, edits_by_room(options["set"] or {})["model"]), options)
+    if found.phases == (Phase.DECODE,):
+        msg = f"{found.name} was traced as one decode step, without the pass that reads a prompt; predict takes it"
+        raise WorkloadError(msg)
     shown = shown_by(found, options)
     traffic = read_passes(options, found) if found.reads else read_traffic(options, found.lengths.output)
     return Question(

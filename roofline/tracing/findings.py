@@ -26,9 +26,10 @@ class Asked:
 
 
 def asked_of(
-    environment: Any, symbols: Mapping[str, str], lines: Sequence[str], inner: Collection[int], reader: Reader
-) -> Asked:
-    """What the code asked of letters while it ran, with file and line.
+    environment: Any, symbols: Mapping[str, str], lines: Sequence[str], inner: Collection[int], reader: Reader,
+    less: Mapping[str, int],
+) -> Asked:  # fmt: skip
+    """What the code asked of letters while it ran, with file and line; a symbol is its letter and ``less``.
 
     ``inner`` are the places of what torch asked within an operator: which kernel it takes for a batch, of which nothing
     here depends, or whether a length divides, without which it fails.
@@ -37,7 +38,7 @@ def asked_of(
     for symbol, span in environment.var_to_range.items():
         letter = symbols.get(str(symbol))
         if letter is not None and getattr(span.upper, "is_Integer", False):
-            most[letter] = (int(span.upper), _line_of(environment, symbol, lines))
+            most[letter] = (int(span.upper) + less.get(str(symbol), 0), _line_of(environment, symbol, lines))
     found: list[Condition] = []
     for place, (guard, line) in enumerate(zip(environment.guards, lines, strict=False)):
         letters = {symbols.get(str(each), "") for each in guard.expr.free_symbols}

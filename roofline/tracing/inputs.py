@@ -18,13 +18,16 @@ _WHOLE = re.compile(r"[0-9]{1,10}")
 _WHOLE_NUMBERS = ("ids", "tokens", "indices", "index", "labels", "mask")
 _EXPECTED = "expected NAME=SIZE,SIZE,... of letters and numbers, such as x=B,S,256, or tokens=int:B,S"
 
+CACHE = "cache"
+"""What an input holds that a step finds in memory: keys or values of the tokens before."""
+
 Given: TypeAlias = Any
 """An input: ``"B,S,256"``, ``("B", "S", 256)``, or a tensor, whose sizes are taken as they are."""
 
 
 @frozen
 class Input:
-    """An input of a module: its name, its sizes, and what it holds: float, int or bool, or a dtype of torch."""
+    """An input of a module: its name, its sizes, and what it holds: float, int, bool, a cache, or a dtype of torch."""
 
     name: str
     sizes: tuple[int | str, ...]
@@ -62,8 +65,8 @@ def _input(name: str, given: Given) -> Input:
     else:
         msg = f"input {shown(name)}: given {type(given).__name__}; {_EXPECTED}"
         raise UsageError(msg)
-    if holds not in ("float", "int", "bool"):
-        msg = f"input {shown(name)}: {shown(holds)} is not float, int or bool; {_EXPECTED}"
+    if holds not in ("float", "int", "bool", CACHE):
+        msg = f"input {shown(name)}: {shown(holds)} is not float, int, bool or {CACHE}; {_EXPECTED}"
         raise UsageError(msg)
     return Input(name, tuple(_size(name, part) for part in parts), holds)
 

@@ -54,6 +54,9 @@ _NAMES = {
 }  # fmt: skip
 
 
+_MOST_OF_ONE = 300
+"""Calls of one line in one module that reads its tokens at once: a loop over experts or windows makes fewer."""
+
 _Touched: TypeAlias = tuple[Sequence[Any], Sequence[Any]]
 _AS_THEY_ARE: _Touched = ([], [])
 
@@ -81,6 +84,7 @@ class Recorder:
         self.asked: list[str] = []
         self.inner: set[int] = set()
         self._current: dict[int, int] = {}
+        self._often: dict[tuple[str, str, tuple[Visit, ...]], int] | None = None
         self._kept: list[Any] = []  # a storage that was freed would give its number to another
 
     # Values
@@ -216,12 +220,31 @@ class Recorder:
         finally:
             self.off = False
 
+    @contextlib.contextmanager
+    def forgotten(self) -> Iterator[None]:
+        """Nothing of what runs inside is kept, but what the code asked of letters.
+
+        Raises UsageError for a line that one module runs so often that it loops over the tokens.
+        """
+        calls, values, current, visits = len(self.calls), len(self.values), dict(self._current), dict(self.visits)
+        self._often = {}
+        yield
+        self._often = None
+        del self.calls[calls:], self.values[values:]
+        self._current, self.visits = current, visits
+
     def _call(
         self, name: str, kind: Kind, touched: _Touched, work: tuple[Any, Any], shape: Any, like: _Touched
     ) -> None:
         """``touched``: what it reads and writes; ``like``: tensors as large as what is really touched of the first."""
         read, written = touched
         caller, where, inside = self._from()
+        if self._often is not None:
+            key = (name, where, inside)
+            self._often[key] = self._often.get(key, 0) + 1
+            if self._often[key] > _MOST_OF_ONE:
+                msg = f"its code loops over the tokens before a step ({where}): no decode step is traced of it"
+                raise UsageError(msg)
         reads = self._touching([self.read(tensor) for tensor in read], like[0])
         writes = self._touching([self.write(tensor) for tensor in written], like[1])
         path = inside[-1][0] if inside else ""

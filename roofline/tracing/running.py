@@ -20,30 +20,36 @@ from roofline.errors import RooflineError, UsageError, shown
 from roofline.models.traced.blocks import block_paths
 from roofline.models.traced.calls import Recording
 from roofline.models.traced.extents import Reader
+from roofline.program.op import Role
 from roofline.tracing.findings import Asked, asked_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
-from roofline.tracing.inputs import Input
+from roofline.tracing.inputs import CACHE, Input
 from roofline.tracing.recorder import Recorder, fake_mode, recording, tensors_in
 from roofline.tracing.work import expression
 
-_DTYPES = {"float": None, "int": torch.int64, "bool": torch.bool}
+_DTYPES = {"float": None, CACHE: None, "int": torch.int64, "bool": torch.bool}
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
 def record(
     module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str, hints: Mapping[str, int], *,
-    training: bool = False,
+    training: bool = False, decoding: bool = False,
 ) -> tuple[Recording, Asked, tuple[str, ...]]:  # fmt: skip
     """One run of ``module`` in inference, at the B and S of ``hints``, what its code asked of letters, what it lacks.
 
-    In ``training`` it runs as it was built, and the gradients of its parameters after that.
+    In ``training`` it runs as it was built, and the gradients of its parameters after that. ``decoding``: first it
+    reads S - 1 tokens, of which nothing is noted but the caches that it returns, and then one token over these.
     Raises UsageError, in one line with file and line, for what needs data, and for letters that the code fixed.
     """
     fake = fake_mode()
     letters = list(dict.fromkeys(letter for each in inputs for letter in each.letters))
     sizes = {letter: _letter(fake.shape_env, letter, hints.get(letter, dims.get(letter, 2))) for letter in letters}
     symbols = {str(expression(size)): letter for letter, size in sizes.items()}
-    recorder = Recorder(fake, Reader(symbols), main_dtype(module), training=training)
+    less: dict[str, int] = {}
+    if decoding:
+        sizes[PAST] = _letter(fake.shape_env, PAST, hints["S"] - 1)
+        symbols[str(expression(sizes[PAST]))], less = "S", {str(expression(sizes[PAST])): 1}
+    recorder = Recorder(fake, Reader(symbols, less), main_dtype(module), training=training)
     gradients: list[tuple[Any, Any]] = []
     lacks: tuple[str, ...] = ()
     with _inference(module, training), blaming(name), warnings.catch_warnings():
@@ -52,6 +58,8 @@ def record(
         given = {each.name: _input(each, sizes, recorder) for each in inputs}
         _check_names(module, given, name)
         with recording(recorder, module), _as_it_runs():
+            if decoding:
+                given |= _with_caches(module, held, given, sizes, recorder)
             returned = torch.func.functional_call(module, held, (), given, tie_weights=True)
             if training:
                 loss, lacks = _loss_of(returned, name)
@@ -60,7 +68,37 @@ def record(
     refuse_fixed(fake.shape_env, symbols, recorder.asked, name)
     parameters = [(each, held[each]) for each, _ in module.named_parameters()]
     found = recorder.finished(returned, parameters, block_paths(module), gradients)
-    return found, asked_of(fake.shape_env, symbols, recorder.asked, recorder.inner, recorder.reader), lacks
+    asked = asked_of(fake.shape_env, symbols, recorder.asked, recorder.inner, recorder.reader, less)
+    return found, asked, lacks
+
+
+PAST = "past"
+"""The tokens before the one that a step reads."""
+
+
+def _with_caches(
+    module: nn.Module, held: Mapping[str, Any], given: Mapping[str, Any], sizes: Mapping[str, Any], recorder: Recorder
+) -> dict[str, Any]:
+    """The caches that a module of transformers returns after it read the tokens before, as what a step finds."""
+    (name, tokens), *_ = given.items()
+    with recorder.forgotten(), recorder.fake, torch.no_grad():
+        prompt = torch.empty((tokens.shape[0], sizes[PAST]), dtype=torch.int64)
+        recorder.known(prompt, "index", name)
+        returned = torch.func.functional_call(module, held, (), {name: prompt, "use_cache": True}, tie_weights=True)
+    caches = getattr(returned, "past_key_values", None)
+    layers = getattr(caches, "layers", None)
+    found = {
+        f"cache.{place}.{part}": tensor
+        for place, layer in enumerate(layers or ())
+        for part, tensor in vars(layer).items()
+        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
+    }
+    if not found:
+        msg = f"{type(module).__name__} returns no cache of keys and values; give its own as inputs, k={CACHE}:B,8,S,64"
+        raise UsageError(msg)
+    for name, tensor in found.items():
+        recorder.known(tensor, "kv_cache", name)
+    return {"past_key_values": caches, "use_cache": True}
 
 
 def _loss_of(returned: Any, name: str) -> tuple[Any, tuple[str, ...]]:
@@ -123,7 +161,8 @@ def _input(each: Input, sizes: Mapping[str, Any], recorder: Recorder) -> Any:
     dtype = _DTYPES[each.holds] if each.holds in _DTYPES else getattr(torch, each.holds)
     with recorder.fake:
         tensor = torch.empty(shape, dtype=dtype or recorder.main or torch.float32)
-    recorder.known(tensor, "index" if dtype and not dtype.is_floating_point else "input", each.name)
+    role: Role = "index" if dtype and not dtype.is_floating_point else "kv_cache" if each.holds == CACHE else "input"
+    recorder.known(tensor, role, each.name)
     return tensor
 
 

@@ -14,20 +14,21 @@ from roofline.errors import MissingExtraError, UsageError, shown
 from roofline.models.model import Model
 from roofline.models.sources import TRANSFORMERS
 from roofline.number import exact
-from roofline.tracing.inputs import HINTS, Given, Input, read_inputs
+from roofline.tracing.inputs import CACHE, HINTS, Given, Input, read_inputs
 from roofline.tracing.trace import import_torch, trace
 
 
 def trace_source(
     where: str, inputs: Mapping[str, Given], dims: Mapping[str, int], *, strict: bool = False,
-    ones: Collection[str] = (), at: Mapping[str, int] | None = None, training: bool = False,
+    ones: Collection[str] = (), at: Mapping[str, int] | None = None, training: bool = False, decoding: bool = False,
 ) -> Model:  # fmt: skip
     """The module that ``FILE.py:FUNCTION`` builds or ``transformers:CONFIG.json`` names, traced.
 
     The code of the file is run: it builds the module, without memory for its weights, and calls it once. What it prints
     goes to stderr. It runs ``at`` the batch and the length that are asked about, and once more with each letter of
     ``ones`` at 1, which torch takes for a special case. Raises UsageError, in one line, for what is not there, for what
-    the code raises, and where it does something else at 1. ``training``: both passes of a training step.
+    the code raises, and where it does something else at 1. ``training``: both passes of a training step; ``decoding``:
+    a decode step over caches.
     """
     import_torch()
     from roofline.tracing.hollow import hollow  # noqa: PLC0415  (needs torch)
@@ -39,26 +40,54 @@ def trace_source(
             if training:
                 module.train()
                 usual |= _labels(module)
-            named = type(module).__name__
-            return _checked(module, {**usual, **inputs}, dims, named, ones, at, strict=strict, training=training)
+            if decoding:
+                usual = _one_token(module, usual)
+            given, named, how = {**usual, **inputs}, type(module).__name__, {"training": training, "decoding": decoding}
+            return _checked(module, given, dims, named, (ones, at), strict=strict, **how)
         build = load_function(where, where, lambda: blaming(where))
         with blaming(where), hollow():
             module = build()
         check_module(module, where)
-        return _checked(module, inputs, dims, "", ones, at, strict=strict, training=training)
+        _check_caches(inputs, where, decoding)
+        return _checked(module, inputs, dims, "", (ones, at), strict=strict, training=training)
+
+
+def _one_token(module: Any, usual: Mapping[str, Given]) -> dict[str, Given]:
+    """What a step of a decoder reads beside its caches. Raises UsageError for what is none."""
+    if list(usual) != ["input_ids"] or not type(module).__name__.endswith(("ForCausalLM", "LMHeadModel")):
+        msg = f"{type(module).__name__} is no decoder of transformers: it has no decode step; leave context out"
+        raise UsageError(msg)
+    return {"input_ids": "B,1"}
+
+
+def _check_caches(inputs: Mapping[str, Given], where: str, decoding: bool) -> None:
+    """Raises UsageError where a decode step is asked of a module whose caches nobody states, or the other way round."""
+    if decoding and not any(each.holds == CACHE for each in read_inputs(inputs)):
+        msg = (
+            f"{where}: context is a decode step, whose caches the module takes as inputs; give one token and these: "
+            f"--input x=B,1,256 --input k={CACHE}:B,8,S,64"
+        )
+        raise UsageError(msg)
 
 
 def _checked(
-    module: Any, inputs: Mapping[str, Given], dims: Mapping[str, int], name: str, ones: Collection[str],
-    at: Mapping[str, int] | None, *, strict: bool, training: bool,
+    module: Any, inputs: Mapping[str, Given], dims: Mapping[str, int], name: str,
+    where: tuple[Collection[str], Mapping[str, int] | None], *, strict: bool, training: bool, decoding: bool = False,
 ) -> Model:  # fmt: skip
-    """A module traced, and again with each of ``ones`` at 1."""
-    model = trace(module, inputs, dims=dims, name=name, strict=strict, at=at, training=training)
+    """A module traced at the sizes of ``where``, and again with each letter of the others that it names at 1."""
+    ones, at = where
+
+    def traced(given: Mapping[str, Given]) -> Model:
+        return trace(
+            module, given, dims=dims, name=name, at=at, strict=strict, training=training, decoding=decoding
+        )  # fmt: skip
+
+    model = traced(inputs)
     given = read_inputs(inputs)
     for letter in ones:
         if any(letter in each.letters for each in given):
             alone = {each.name: _with_one(each, letter) for each in given}
-            again = trace(module, alone, dims=dims, name=name, strict=strict, at=at, training=training)
+            again = traced(alone)
             expected, found = (_flops(each, {**HINTS, **(at or {}), letter: 1}) for each in (model, again))
             if expected != found:
                 other = f"{found:,} FLOPs, where its formula has {expected:,}"

@@ -20,6 +20,7 @@ def trace(
     strict: bool = False,
     at: Mapping[str, int] | None = None,
     training: bool = False,
+    decoding: bool = False,
 ) -> Model:
     """A torch module as a model that ``predict``, ``formula`` and all others take: one forward pass, in letters.
 
@@ -30,7 +31,8 @@ def trace(
     code of the module is run, once, in inference, on tensors that hold no data: no weights are allocated.
 
     ``training`` notes the backward pass of the loss that ``forward`` returns too, with the module in the mode that it
-    is in: a model for ``roofline.train``.
+    is in: a model for ``roofline.train``. An input such as ``"cache:B,8,S,64"`` is a cache of keys or values, and the
+    pass a decode step over it; ``decoding`` makes the caches of S - 1 tokens by the module of transformers itself.
 
     FLOPs are those of the contractions that run, bytes those of kernels in which elementwise work, norms and gathers
     between two contractions are one. What has no known cost is a warning, and makes counts lower bounds; ``strict``
@@ -44,7 +46,8 @@ def trace(
     inputs = read_inputs(example_inputs)
     numbers = read_dims(dims or {}, inputs)
     said = (name or type(module).__name__, source)
-    return _traced(module, inputs, numbers, said, read_hints(at or {}), strict=strict, training=training)
+    how = {"training": training, "decoding": decoding}
+    return _traced(module, inputs, numbers, said, read_hints(at or {}), how, strict=strict)
 
 
 def import_torch() -> Any:
@@ -58,19 +61,21 @@ def import_torch() -> Any:
 
 
 def _traced(
-    module: Any, inputs: Sequence[Input], dims: Mapping[str, int], said: tuple[str, str], hints: Mapping[str, int], *,
-    strict: bool, training: bool,
+    module: Any, inputs: Sequence[Input], dims: Mapping[str, int], said: tuple[str, str], hints: Mapping[str, int],
+    how: Mapping[str, bool], *, strict: bool,
 ) -> Model:  # fmt: skip
     from roofline.models.traced.trace import Trace  # noqa: PLC0415
     from roofline.tracing.findings import losses_of  # noqa: PLC0415
     from roofline.tracing.running import record  # noqa: PLC0415  (needs torch)
 
     name, source = said
-    recording, asked, lacks = record(module, inputs, dims, name, hints, training=training)
+    recording, asked, lacks = record(module, inputs, dims, name, hints, **how)
     losses = (*losses_of(recording, dims, name), *lacks)
     if strict and losses:
         msg = f"{name}: {losses[0]}; without strict it is a lower bound"
         raise UsageError(msg)
     sizes = {each.name: each.sizes for each in inputs}
+    if how["decoding"]:
+        sizes["past_key_values"] = ("B", "S")
     named = (name, type(module).__name__, source or type(module).__name__)
     return traced_model(Trace(*named, sizes, dict(dims), asked.conditions, recording, *asked.longest("S"), losses))

@@ -203,7 +203,7 @@ def test_what_has_no_known_cost_makes_a_lower_bound_or_is_refused() -> None:
         ({"x": "B,S,32"}, {"B": 3}, "B and S follow --batch and --prompt"),
         ({"x": "B,S,32"}, {"M": 0}, "expected a whole number from 1 on"),
         ({"x": "B,-1,32"}, {}, '"-1" is no size'),
-        ({"x": "text:B"}, {}, '"text" is not float, int or bool'),
+        ({"x": "text:B"}, {}, '"text" is not float, int, bool or cache'),
         ({"x": 7.5}, {}, "given float"),
         ({"x": "B,S,33"}, {}, "RuntimeError"),
     ],

@@ -128,6 +128,11 @@ class Recording:
     again: frozenset[int] = frozenset()
 
     @property
+    def decodes(self) -> bool:
+        """Whether it is a step over caches that it was given, which predicts one token."""
+        return any(value.role == "kv_cache" for value in self.values)
+
+    @property
     def passes(self) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
         """The calls of the forward pass, and those of the backward pass."""
         cut = len(self.calls) if self.backward is None else self.backward

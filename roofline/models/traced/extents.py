@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from roofline.classes import frozen
@@ -88,12 +88,15 @@ _OPERATIONS: dict[str, Operation] = {
 
 
 class Reader:
-    """Reads torch's expressions of shapes; ``letters`` are its symbols by name. Each expression is read once."""
+    """Reads torch's expressions of shapes; ``letters`` are its symbols by name, ``less`` what is taken off some.
 
-    __slots__ = ("_known", "_letters")
+    Each expression is read once.
+    """
 
-    def __init__(self, letters: Mapping[str, str]) -> None:
-        self._letters, self._known = dict(letters), dict[Any, Extent]()
+    __slots__ = ("_known", "_less", "_letters")
+
+    def __init__(self, letters: Mapping[str, str], less: Mapping[str, int] | None = None) -> None:
+        self._letters, self._known, self._less = dict(letters), dict[Any, Extent](), dict(less or {})
 
     def read(self, expression: Any) -> Extent:
         """An expression as an extent. Raises UsageError for an operation that has no formula here."""
@@ -106,9 +109,20 @@ class Reader:
             return constant(int(expression))
         if expression.is_Symbol:
             name = str(expression)
-            return Extent("letter", name=self._letters.get(name, name))
+            letter = Extent("letter", name=self._letters.get(name, name))
+            return Extent("sum", (letter, constant(-self._less[name]))) if name in self._less else letter
         operation = _OPERATIONS.get(type(expression).__name__)
         if operation is None:
             msg = f"a size of the module is {expression}, and {type(expression).__name__} has no formula here"
             raise UsageError(msg)
-        return Extent(operation, tuple(self.read(part) for part in expression.args))
+        parts = tuple(self.read(part) for part in expression.args)
+        return _sum(parts) if operation == "sum" and self._less else Extent(operation, parts)
+
+
+def _sum(parts: Sequence[Extent]) -> Extent:
+    """A sum with the sums among its parts opened, and their numbers as one."""
+    terms = [term for part in parts for term in (part.parts if part.operation == "sum" else (part,))]
+    number = sum(term.value for term in terms if term.operation == "number")
+    others = tuple(term for term in terms if term.operation != "number")
+    kept = (*others, *([constant(number)] if number or not others else []))
+    return kept[0] if len(kept) == 1 else Extent("sum", kept)

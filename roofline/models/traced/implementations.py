@@ -32,11 +32,13 @@ def implementations(trace: Trace) -> tuple[str, ...]:
             after = readers.get(call.writes[0].value, [])
             summed += [call] if after and all(each.name == "sum" for each in after) else []
     changed = [call for call in forward if call.name == FLEX]
+    copied = [call for call in forward if call.name == "cat" and _reads_cache(call, recording)]
     return (
         *(
             f"flex_attention changes scores ({each.where}): what its score_mod computes is not counted"
             for each in changed
         ),
+        *_said("the caches are copied", "each step reads and writes them anew, which one in place would not", copied),
         *_said("attention is written out", "its scores are stored, which a fused kernel would not", attended),
         *_said("a matrix between two matmuls", "it is stored, which a fused kernel would not", paired),
         *_said("a contraction is a product and a sum", "the product is stored, which a matmul would not", summed),
@@ -68,6 +70,10 @@ def _until_heavy(call: Call, readers: Mapping[int, Sequence[Call]]) -> tuple[lis
                 (between if each.kind in _LIGHT else behind).append(each)
                 left += [each] if each.kind in _LIGHT else []
     return between, behind
+
+
+def _reads_cache(call: Call, recording: Recording) -> bool:
+    return any(recording.values[access.value].role == "kv_cache" for access in call.reads)
 
 
 def _of_activations(call: Call, recording: Recording) -> bool:

@@ -33,7 +33,8 @@ class Traced:
         """The program of one forward pass."""
         named, namer = self._named()
         parts = [(part, names) for part, names in named if not part.backward]
-        groups = tuple(_group(part, names, namer, conventions, Phase.ENCODE) for part, names in parts)
+        phase = Phase.DECODE if self.recording.decodes else Phase.ENCODE
+        groups = tuple(_group(part, names, namer, conventions, phase) for part, names in parts)
         return Program((*groups, *self._unread()), dict(self.sizes))
 
     def training(self, conventions: Conventions) -> tuple[Program, frozenset[str]]:

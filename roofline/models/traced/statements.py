@@ -55,7 +55,11 @@ class Namer:
             return Tensor(name, axes, "weight", whole, tied, value.dtype)
         if value.storage in self.gradients:
             return gradient(Tensor(self.weights[self.gradients[value.storage]], axes))
-        return Tensor(self.name(access), axes, self._role(access, written), dtype=value.dtype)
+        name, stored = self.name(access), ""
+        if value.role == "kv_cache":
+            stored = f"_{name.lower()}"
+            local[stored] = value.whole
+        return Tensor(name, axes, self._role(access, written), stored, dtype=value.dtype)
 
     def weight_name(self, value: Value) -> str:
         """The name of a weight: within its module, or as a whole where several parts read it."""
