@@ -10,6 +10,7 @@ from roofline.errors import UsageError
 from roofline.models.traced.calls import Call, Recording
 from roofline.models.traced.extents import Reader
 from roofline.models.traced.trace import FOLLOWING, Condition, Relation
+from roofline.number import floor_div
 from roofline.program.workload import MAX_LENGTH
 
 
@@ -46,6 +47,31 @@ def asked_of(
         if "" not in letters and not choice:
             found += _conditions(guard.expr, line, reader)
     return Asked(most, tuple(dict.fromkeys(found)))
+
+
+_KEEPS_PLACES = ("add", "_to_copy", "clone")
+"""What numbers of places are still one after the other behind."""
+
+
+def table_of_positions(recording: Recording) -> tuple[int, str] | None:
+    """The rows of the shortest table that the places of an input pick rows of, and the line; None without one.
+
+    Torch asks nothing of sizes there: only data would show that a row is missing.
+    """
+    writers = {access.value: call for call in recording.calls for access in call.writes}
+    found = []
+    for call in recording.calls:
+        if call.name != "embedding" or len(call.reads) < 2:
+            continue
+        table, index = call.reads[:2]
+        source = writers.get(index.value)
+        while source is not None and source.name in _KEEPS_PLACES and len(source.reads) == 1:
+            source = writers.get(source.reads[0].value)
+        long = str(index.elements) == "S" or recording.decodes
+        if source is not None and source.name == "arange" and long and not table.columns.letters:
+            rows = floor_div(recording.values[table.value].whole({}), table.columns({}))
+            found.append((int(str(rows)), call.where))
+    return min(found, default=None)
 
 
 _RELATIONS: dict[str, Relation] = {

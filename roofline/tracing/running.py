@@ -254,6 +254,8 @@ def _place(failure: BaseException) -> str:
 
 def _first_line(failure: BaseException) -> str:
     lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    if lines and "INTERNAL ASSERT FAILED" in lines[0]:
+        return "torch takes no letters as sizes here; write it with einsum or matmul"
     return lines[0][:200] if lines else "no message"
 
 

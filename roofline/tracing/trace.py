@@ -65,7 +65,7 @@ def _traced(
     how: Mapping[str, bool], *, strict: bool,
 ) -> Model:  # fmt: skip
     from roofline.models.traced.trace import Trace  # noqa: PLC0415
-    from roofline.tracing.findings import losses_of  # noqa: PLC0415
+    from roofline.tracing.findings import losses_of, table_of_positions  # noqa: PLC0415
     from roofline.tracing.running import record  # noqa: PLC0415  (needs torch)
 
     name, source = said
@@ -78,4 +78,5 @@ def _traced(
     if how["decoding"]:
         sizes["past_key_values"] = ("B", "S")
     named = (name, type(module).__name__, source or type(module).__name__)
-    return traced_model(Trace(*named, sizes, dict(dims), asked.conditions, recording, *asked.longest("S"), losses))
+    longest = min(asked.longest("S"), table_of_positions(recording) or asked.longest("S"))
+    return traced_model(Trace(*named, sizes, dict(dims), asked.conditions, recording, *longest, losses))

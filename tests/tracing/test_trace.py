@@ -22,7 +22,7 @@ from roofline.errors import RooflineError, UsageError, WorkloadError  # noqa: E4
 from roofline.models.model import Model  # noqa: E402
 from roofline.program.conventions import Conventions  # noqa: E402
 from roofline.program.phases import Phase  # noqa: E402
-from roofline.program.workload import Precision  # noqa: E402
+from roofline.program.workload import MAX_LENGTH, Precision  # noqa: E402
 from roofline.tracing.hollow import hollow  # noqa: E402
 from roofline.tracing.trace import trace  # noqa: E402
 
@@ -126,6 +126,30 @@ def test_a_table_of_positions_bounds_the_prompt_by_its_line() -> None:
     assert model.lengths.positions == 64
     with pytest.raises(WorkloadError, match=r"prompt 65 exceeds the model's positions \(traced_modules.py:\d+\) 64"):
         roofline.predict(model, "h100", prompt=65)
+
+
+class Numbered(torch.nn.Module):  # type: ignore[misc]
+    """Places that are counted from ``first``, each with a row of a table, as GPT-2 has them."""
+
+    def __init__(self, first: int, wrapped: bool) -> None:
+        super().__init__()
+        self.table, self.first, self.wrapped = torch.nn.Embedding(48, 8), first, wrapped
+
+    def forward(self, x: Any) -> Any:
+        places = torch.arange(x.shape[1], device=x.device) + self.first
+        return x + self.table((places % 48 if self.wrapped else places).unsqueeze(0))
+
+
+@pytest.mark.parametrize(("first", "wrapped", "most"), [(0, False, 48), (2, False, 48), (0, True, MAX_LENGTH)])
+def test_places_that_pick_rows_of_a_table_are_no_more_than_it_has(first: int, wrapped: bool, most: int) -> None:
+    model = roofline.trace(Numbered(first, wrapped), {"x": "B,S,8"})
+    assert model.lengths.positions == most
+    assert (".py:" in model.lengths.field) == (not wrapped)
+
+
+def test_what_torch_runs_at_numbers_alone_says_what_to_write() -> None:
+    with pytest.raises(UsageError, match="torch takes no letters as sizes here; write it with einsum or matmul"):
+        roofline.trace(torch.nn.Bilinear(8, 8, 8), {"input1": "B,S,8", "input2": "B,S,8"})
 
 
 def test_every_layout_but_replicas_is_refused_by_a_line() -> None:
