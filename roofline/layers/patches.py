@@ -10,7 +10,7 @@ from roofline.layers.feed_forward import Activation, activation
 from roofline.layers.normalization import Norm, norm
 from roofline.number import Number
 from roofline.program.axes import Binding, Sizes, size_of
-from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, fuse, weight
 
 _RESAMPLED_FLOPS = 7  # four products and three sums
 IMAGE_TOKENS = "image_tokens"
@@ -92,11 +92,15 @@ class Merged:
 
 @frozen
 class Dense:
-    """A matmul of a projector: the width that it writes, its bias, and the activation behind it, if there is one."""
+    """A matmul of a projector: the width that it writes, its bias, and the activation behind it, if there is one.
+
+    ``gated``: it makes as many elements again, whose activation the others are multiplied by.
+    """
 
     width: int
     bias: bool = True
     function: Activation | None = None
+    gated: bool = False
 
 
 def average_pool(patches: int, width: int, tokens: Binding | None = None, source: str = "h") -> Op:
@@ -169,10 +173,18 @@ def projector(
         written = Tensor(output if number == len(chain) else f"{prefix}p_{number}", f"B T {b}")
         offset = weight(f"b_{name}", b) if dense.bias else None
         matmul = contract(name, Tensor(read.name, f"B T {a}"), weight(f"w_{name}", f"{a} {b}"), written, bias=offset)
+        gate = Tensor(f"{name}_gate", f"B T {b}") if dense.gated else None
+        if gate is not None:
+            own = weight(f"b_{name}_gate", b) if dense.bias else None
+            beside = contract(
+                f"{name}_gate", Tensor(read.name, f"B T {a}"), weight(f"w_{name}_gate", f"{a} {b}"), gate, bias=own
+            )
+            matmul = fuse(name, [matmul, beside], kind="matmul")
         ops.append(_of(matmul, tokens, {a: inputs, b: dense.width}))
         if dense.function is not None:
-            act = activation(f"{prefix}projector_act_{number}", written, written, dense.function)
-            ops.append(_of(act, tokens, {b: dense.width}))
+            act_name = f"{prefix}projector_act_{number}"
+            acted = activation(act_name, gate or written, written, dense.function, gate=written if gate else None)
+            ops.append(_of(acted, tokens, {b: dense.width}))
         read, inputs = written, dense.width
     return tuple(ops)
 

@@ -117,6 +117,21 @@ def test_tiles_of_internvl(size: tuple[int, int], least: int, most: int) -> None
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("most", [1, 12])
+def test_tiles_of_command_a(size: tuple[int, int], most: int) -> None:
+    numpy = pytest.importorskip("numpy")
+    width, height = size
+    file = "models/cohere2_vision/image_processing_cohere2_vision.py"
+    names = "get_optimal_tiled_canvas", "get_all_supported_aspect_ratios"
+    columns, rows = rule_of(file, *names, np=numpy)["get_optimal_tiled_canvas"]((height, width), (512, 512), 1, most)
+    tiles = columns * rows + (columns * rows > 1)
+    vision = {"image_size": 512, "patch_size": 16, "vision_use_head": False}
+    found = tower("cohere2_vision", "cohere2", vision, processor={"max_patches": most})
+    seen = pictures(found, Size(width, height), 1)
+    assert (seen.sequences, seen.patches, seen.tokens) == (tiles, 1024, 2 + (256 + 1) * tiles)
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_tiles_of_llama_4(size: tuple[int, int]) -> None:
     torch = pytest.importorskip("torch")
     width, height = size

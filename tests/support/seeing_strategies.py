@@ -92,6 +92,12 @@ def _gemma3(draw: st.DrawFn) -> dict[str, Any]:
     return {"text_config": text, "vision_config": tower, "mm_tokens_per_image": draw(st.sampled_from((1, 4, 16)))}
 
 
+def _cohere2(draw: st.DrawFn) -> dict[str, Any]:
+    tower = _square(draw, "siglip_vision_model", vision_use_head=False)
+    more = {"alignment_intermediate_size": 2 * draw(FEW), "downsample_factor": draw(st.sampled_from((1, 2, 4)))}
+    return {"text_config": text_of(draw, "cohere2", sliding_window=9), "vision_config": tower, **more}
+
+
 def _llava(draw: st.DrawFn) -> dict[str, Any]:
     tower = _square(draw, "clip_vision_model")
     bias = draw(st.booleans())
@@ -239,6 +245,7 @@ def _qwen3_omni(draw: st.DrawFn) -> dict[str, Any]:
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 5}
 
 SEEN: dict[str, tuple[str, Draw]] = {
+    "cohere2_vision": ("Cohere2VisionForConditionalGeneration", _cohere2),
     "gemma4": ("Gemma4ForConditionalGeneration", _gemma4),
     "glm46v": ("Glm46VForConditionalGeneration", _glm4v),
     "glm4v": ("Glm4vForConditionalGeneration", _glm4v),

@@ -39,6 +39,9 @@ _LLAVA = {"clip_vision_model": "clip.CLIP", "siglip_vision_model": "siglip.SIGLI
 _LLAVA_NEXT = {"clip_vision_model": "llava_next.CLIP_TILES", "siglip_vision_model": "llava_next.SIGLIP_TILES"}
 
 SEEING: dict[str, Tower] = {
+    "cohere2_vision": Tower(
+        {"siglip_vision_model": "cohere2_vision.COHERE2_VISION"}, "downsample_factor alignment_intermediate_size"
+    ),
     "gemma4": Tower({"gemma4_vision": "gemma4.GEMMA4"}, "vision_soft_tokens_per_image"),
     "glm46v": Tower({"glm4v_vision": "glm4v.GLM4V"}),
     "glm4v": Tower({"glm4v_vision": "glm4v.GLM4V"}),

@@ -24,6 +24,7 @@ class DenseConfig(Door):
     width: Size
     bias: bool = True
     function: ActivationName | None = None
+    gated: bool = False
 
 
 class TowerStack(Config):
@@ -77,7 +78,7 @@ def stacked_layers(config: TowerStack, conventions: Conventions, group: Grouped)
 
 def chain_of(matmuls: list[DenseConfig]) -> list[Dense]:
     """The matmuls of a projector."""
-    return [Dense(each.width, each.bias, each.function) for each in matmuls]
+    return [Dense(each.width, each.bias, each.function, each.gated) for each in matmuls]
 
 
 def input_norm(config: TowerStack) -> Op:

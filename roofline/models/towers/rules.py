@@ -166,6 +166,23 @@ def _tiled(config: TowerConfig, size: Size) -> Pictures:
     return _tiles_of(config, tiles + (tiles > 1), 2)
 
 
+def _canvas(config: TowerConfig, size: Size) -> Pictures:
+    """Tiles in the arrangement that the image is enlarged for least, or else shrunk for least, and the whole beside.
+
+    A line break behind each, a token before and behind all. Source: ``get_optimal_tiled_canvas`` and
+    ``replace_image_token`` of transformers' Cohere2Vision.
+    """
+    _refuse_video(size)
+    most, side = config.max_tiles, config.image_size
+    grids = sorted(((x, y) for x in range(1, most + 1) for y in range(1, most // x + 1)), key=math.prod)
+    scales = [min(x * side / size.width, y * side / size.height) for x, y in grids]
+    larger = [scale for scale in scales if scale >= 1]
+    best = grids[scales.index(min(larger) if larger else max(scales))]
+    tiles = math.prod(best)
+    shown = tiles + (tiles > 1)
+    return _tiles_of(config, shown, 2 + shown)
+
+
 def _chunked(config: TowerConfig, size: Size) -> Pictures:
     """Tiles that hold the image undistorted and scaled down least, the whole image beside them, separators between.
 
@@ -283,6 +300,7 @@ def _split(config: TowerConfig, size: Size) -> Pictures:
 _RULES = {
     "anyres": _anyres,
     "budget": _budget,
+    "canvas": _canvas,
     "chunked": _chunked,
     "fixed": _fixed,
     "padded": _padded,
