@@ -13,7 +13,7 @@ from roofline.errors import ConfigError
 from roofline.models.families import FAMILIES
 from roofline.models.model import load_model
 
-NOT_THEIRS = ("bert-tutorial", "mimo-7b", "step-3")
+NOT_THEIRS = ("bert-tutorial", "kimi-vl-a3b", "mimo-7b", "step-3")
 """Networks that transformers does not have."""
 THEIRS = [name for name in ARCHITECTURES if name not in NOT_THEIRS]
 LLAMA_4 = load_model("llama-4-maverick").fields["text_config"]

@@ -60,6 +60,7 @@ STATED = {
     "dbrx": "132",
     "laguna-xs.2": "33.4",
     "internvl3-8b": "7.94",
+    "kimi-vl-a3b": "16.4",
     "llava-1.5-7b": "7.06",
     "llava-v1.6-mistral-7b": "7.57",
     "mimo-7b": "7",  # 7.83 with its layer of multi-token prediction
@@ -424,7 +425,7 @@ def test_the_tutorial_is_the_module_that_it_says_it_is():
 
 # Modules of transformers
 
-ELSEWHERE = ("bert-tutorial", "colbertv2", "mimo-7b", "step-3", "step-3.5-flash")
+ELSEWHERE = ("bert-tutorial", "colbertv2", "kimi-vl-a3b", "mimo-7b", "step-3", "step-3.5-flash")
 """Presets of modules that transformers has not, or, Step's, without a head."""
 
 MODULES = [name for name in ARCHITECTURES if name not in ELSEWHERE]

@@ -196,7 +196,7 @@ def test_a_tower_of_a_budget_of_tokens(count):
     equal()
 
 
-SHOWN = [name for name in preset_names() if load_model(name).tower is not None]
+SHOWN = [name for name in preset_names() if load_model(name).tower is not None and name != "kimi-vl-a3b"]
 
 
 @pytest.mark.slow
