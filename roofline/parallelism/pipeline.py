@@ -23,7 +23,7 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.cost.memory_fit import Limits, MemoryFit
 from roofline.cost.residency import Footprint, footprint
-from roofline.number import Number, maximum, where
+from roofline.number import Number, Truth, maximum, where
 from roofline.parallelism.dimensions import Degree
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import PIPELINE
@@ -43,6 +43,17 @@ def layers_of(layers: int, stages: Degree) -> tuple[Degree, Degree, Degree]:
     """
     least, more = layers // stages, layers % stages
     return least + ((more == stages - 1) & (more > 0)), least + (more > 0), least
+
+
+def alike_between(layers: int, stages: Degree) -> Truth:
+    """Whether all stages between the first and the last have equally many layers, as ``layers_of`` deals them out.
+
+    >>> [bool(alike_between(layers, 4)) for layers in (124, 125, 126, 127)]
+    [True, False, True, True]
+    """
+    more = layers % stages
+    alike: Truth = (more == 0) | (more >= stages - 2)
+    return alike
 
 
 def microbatches(batch: Degree, stages: Degree, phase: Phase) -> Degree:

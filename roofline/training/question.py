@@ -51,7 +51,8 @@ _NEAR = 0.05
 @frozen
 class Startable:
     """What of a search an engine can be started with: stages of ZeRO, recompute policies by name. ``grouped``: stages
-    that can split within groups of replicas.
+    that can split within groups of replicas. ``uneven``: whether the first and the last stage of a pipeline may have
+    other numbers of layers than those between.
 
     ``check`` raises UsageError for a network that it has not. ``holds`` says which layouts of a network, in arrays, it
     can be started in, beside that stages have equally many layers.
@@ -62,6 +63,7 @@ class Startable:
     check: Callable[[Model], object]
     holds: Callable[[Model, Layout], Any]
     grouped: tuple[int, ...] = ()
+    uneven: bool = False
 
 
 @frozen

@@ -14,7 +14,7 @@ from roofline.parallelism.dimensions import Steps as StepsRead
 from roofline.parallelism.dimensions import divisors, kinds
 from roofline.parallelism.divisibility import can_split
 from roofline.parallelism.layout import Layout, replicas
-from roofline.parallelism.pipeline import layer_count
+from roofline.parallelism.pipeline import alike_between, layer_count
 from roofline.prediction.layouts.search import candidates, refuse_layouts
 from roofline.prediction.request import asked_at
 from roofline.program.recompute import NOTHING, Recompute, read_policy
@@ -229,9 +229,12 @@ def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
 
 
 def _started(question: TrainingQuestion, layouts: Layout) -> Any:
-    """Which layouts a configuration can state: equal stages, and what the engine has beside."""
+    """Which layouts a configuration can state: stages alike, at least between the ends, and what the engine has."""
     assert question.startable is not None
-    equal = layer_count(question.request.program) % (layouts.pp * question.schedule.chunks) == 0
+    layers, chunks = layer_count(question.request.program), question.schedule.chunks
+    equal = layers % (layouts.pp * chunks) == 0
+    if question.startable.uneven and chunks == 1:
+        equal = equal | alike_between(layers, layouts.pp)
     return equal & question.startable.holds(question.request.model, layouts)
 
 

@@ -28,6 +28,8 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "recompute": "every:2", "zero": 1}),
     ("megatron", "qwen3-8b", "32xh100", {"batch": 64, "tp": 2, "cp": 1, "pp": 1, "zero": 1, "replicate": 4}),
     ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "tp": 2, "sp": 2, "pp": 1, "cp": 1, "dtype": "fp8-mixed"}),
+    ("megatron", "llama-3.1-405b", "512xh100",
+     {"batch": 512, "tp": 8, "sp": 8, "pp": 8, "cp": 1, "microbatch": 1, "recompute": "full", "zero": 1}),
     ("megatron", "qwen2.5-7b", "8xh100", {"batch": 64, "tp": 4, "dtype": "fp16-mixed"}),
     ("megatron", "mixtral-8x7b", "64xh100", {"batch": 256, "ep": 8, "tp": 1, "optimizer": "sgd-momentum"}),
     ("megatron", "qwen3-30b-a3b", "64xh100", {"batch": 256, "ep": 8, "tp": 1, "cp": 1, "sequence": 2048}),
@@ -130,6 +132,19 @@ def test_fields_that_are_not_known_are_refused_by_name(tmp_path: Path, field: st
     path.write_text(TOML.replace("mode = {mode}", field))
     with pytest.raises(RooflineError, match=text):
         train_launched(str(path), "8xh100")
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        ("", "first-pipeline-num-layers left out of 11 layers: expected 4"),
+        (" --decoder-first-pipeline-num-layers 3", "num-layers 3 of 11 layers: expected 4"),
+    ],
+)
+def test_other_ends_of_a_pipeline_are_refused(ends: str, text: str) -> None:
+    sizes = BERT.replace("--num-layers 24", "--num-layers 11")
+    with pytest.raises(RooflineError, match=text):
+        train_launched(f"{sizes} {STEP} --pipeline-model-parallel-size 3{ends}", "12xh100")
 
 
 @pytest.mark.parametrize(

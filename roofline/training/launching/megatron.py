@@ -9,6 +9,7 @@ from roofline.engines.said import Said
 from roofline.errors import UsageError
 from roofline.models.model import Model
 from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import layers_of
 from roofline.training.launching.megatron_models import network_of, sizes_of
 from roofline.training.launching.said import degrees_of, degrees_said, experts_hold, refuse, refuse_unsaid, whole_number
 from roofline.training.question import Startable
@@ -23,7 +24,9 @@ def _holds(model: Model, layouts: Layout) -> Any:
     return ((layouts.sp == 1) | (layouts.sp == layouts.tp)) & experts_hold(layouts)
 
 
-STARTABLE = Startable(zero=(0, 1), policies=("none", "full", "selective"), check=sizes_of, holds=_holds, grouped=(1,))
+STARTABLE = Startable(
+    zero=(0, 1), policies=("none", "full", "selective"), check=sizes_of, holds=_holds, grouped=(1,), uneven=True
+)
 
 USUAL = {"engine": "megatron", "dtype": "bf16-mixed", "kernels": "fa2"}
 """What it runs where nothing is asked for."""
@@ -33,7 +36,7 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
     """What arguments say of a step. Raises UsageError for what they cannot say."""
     q, choice = step.question, step.choice
     layout, policy = choice.layout, choice.policy.name
-    refuse_unsaid(step, "megatron")
+    refuse_unsaid(step, "megatron", uneven=True)
     _check(step)
     drops = "some" if q.dropout else "none"
     said: dict[str, Said] = {
@@ -45,6 +48,9 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
         said["etp"] = 1
     if layout.sp > 1:
         said["sp"] = True
+    if step.steps.memory.layers % int(layout.pp):
+        first, _, last = layers_of(step.steps.memory.layers, int(layout.pp))
+        said |= {"first_layers": int(first), "last_layers": int(last)}
     if q.schedule.chunks > 1:
         said["chunks"] = q.schedule.chunks
     if choice.sharding.zero == 1:
@@ -94,6 +100,7 @@ def options_of(said: Mapping[str, Said], devices: int) -> tuple[Model, dict[str,
             msg = f"from: {flag} is missing"
             raise UsageError(msg)
     microbatch = whole_number(said, "microbatch", 1)
+    _check_ends(said, degrees["pp"])
     return network_of(said, degrees["tp"]), {
         **degrees, "sp": degrees["tp"] if said.get("sp") else 1, "sequence": whole_number(said, "length", 1),
         "microbatch": microbatch, "batch": whole_number(said, "batch", microbatch * degrees["dp"]),
@@ -110,6 +117,17 @@ def _sharding(said: Mapping[str, Said]) -> dict[str, Any]:
         msg = "from: --num-distributed-optimizer-instances goes with --use-distributed-optimizer"
         raise UsageError(msg)
     return {"zero": 1 if said.get("zero") else 0, "replicate": replicate}
+
+
+def _check_ends(said: Mapping[str, Said], stages: int) -> None:
+    """Raises UsageError for another number of layers of the first or the last stage than is modelled."""
+    layers = whole_number(said, "layers", 1)
+    first, _, last = layers_of(layers, stages)
+    for meaning, flag, number in (("first_layers", "first", first), ("last_layers", "last", last)):
+        if whole_number(said, meaning, layers // stages) != number:
+            given = said.get(meaning, "left out")
+            msg = f"from: --decoder-{flag}-pipeline-num-layers {given} of {layers} layers: expected {number}"
+            raise UsageError(msg)
 
 
 def _policy(said: Mapping[str, Said]) -> str:

@@ -8,14 +8,17 @@ from typing import Any, NoReturn
 from roofline.engines.said import Said
 from roofline.errors import UsageError
 from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import alike_between
 from roofline.training.step import TrainingStep
 
 SIZES = ("tp", "pp", "cp", "ep")
 """Degrees that configurations state each by itself; what is left of the devices are replicas."""
 
 
-def refuse_unsaid(step: TrainingStep, engine: str) -> None:
-    """Raises UsageError for what no configuration says: adapters, packed documents, edited fields, uneven stages."""
+def refuse_unsaid(step: TrainingStep, engine: str, *, uneven: bool = False) -> None:
+    """Raises UsageError for what no configuration says: adapters, packed documents, edited fields, uneven stages, but
+    for ``uneven`` first and last ones.
+    """
     q, layout = step.question, step.choice.layout
     said_nowhere = {
         "lora and trained": q.learning.rank is not None or bool(q.learning.words),
@@ -30,9 +33,9 @@ def refuse_unsaid(step: TrainingStep, engine: str) -> None:
     for what, there in said_nowhere.items():
         if there:
             refuse(engine, f"no field says {what}; leave it out")
-    parts = int(layout.pp) * q.schedule.chunks
-    if step.steps.memory.layers % parts:
-        refuse(engine, f"{step.steps.memory.layers} layers are not {parts} equal stages; give another --pp")
+    parts, layers = int(layout.pp) * q.schedule.chunks, step.steps.memory.layers
+    if layers % parts and not (uneven and q.schedule.chunks == 1 and alike_between(layers, int(layout.pp))):
+        refuse(engine, f"{layers} layers are not {parts} equal stages; give another --pp")
 
 
 def refuse(engine: str, why: str) -> NoReturn:
