@@ -41,6 +41,9 @@ ATTENTION_BACKWARD_BAND = (0.7, 1.4)
 ONE_PASS_BAND = (0.8, 1.2)
 """How far one pass may be off where both were timed together, times the band of both: assumed."""
 
+_ADAPTERS = "l"
+"""The axis of several adapters, of which training has one."""
+
 PLACES = (0, 1, 2, 3)
 """Before the layers, in them, behind them, handing on."""
 
@@ -235,8 +238,9 @@ def _shaped(op: Op, cost: Cost, group: Group, sizes: Sizes) -> Cost:
     bound = rebind(group.sizes(sizes), op.local)
     parts = [part for part in op.parts or (op,) if part.kind == "matmul"]
     first, out = parts[0].reads[0], parts[0].writes[0].letters
-    if set(out) - {letter for tensor in parts[0].reads[:2] for letter in tensor.letters}:
-        return cost  # a convolution's window is of neither operand
+    neither = set(out) - {letter for tensor in parts[0].reads[:2] for letter in tensor.letters}
+    if neither - {_ADAPTERS}:
+        return cost  # the window of a convolution
     rows = product(size_of(x, bound) for x in out if x in first.letters)
     depth = product(size_of(x, bound) for x in first.letters if x not in out)
     columns = added(
