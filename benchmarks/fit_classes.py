@@ -225,7 +225,8 @@ def class_fields(
         "band": {
             "low": min(found["low"] for found in usual),
             "high": max(found["high"] for found in usual),
-            "evidence": f"timings on {len(devices)} devices, each left out in turn; each kind has a band of its own",
+            "evidence": f"timings on {len(devices)} devices, each left out in turn; "
+            "each kind of operator has a band of its own",
         },
         "source": SOURCE + (BOOSTED if name in _HALF_RATE else ""),
     }

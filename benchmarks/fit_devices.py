@@ -355,7 +355,8 @@ def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) 
         "band": {
             "low": min(rest.low, *(band["low"] for band in bands)),
             "high": max(rest.high, *(band["high"] for band in bands)),
-            "evidence": f"timings not fitted; each kind has a band of its own, or {device.calibration_class}'s",
+            "evidence": "timings not fitted; each kind of operator has a band of its own, or that of "
+            f"{device.calibration_class}",
         },
         "source": SOURCE.format(count=f"{count:,}", commit=COMMIT, tables=", ".join(sorted(sources))),
     }  # fmt: skip

@@ -340,7 +340,7 @@ def device_fields(device: HardwareSpec, data: Path) -> dict[str, Any]:
         "measured_dtypes": ["bf16", "fp16"] if whole else ["fp8_block"],
         "kinds": kinds,
         "band": {"low": rest.band.low, "high": rest.band.high,
-                 "evidence": f"each kind has a band of its own, or {CLASS}'s"},
+                 "evidence": f"each kind of operator has a band of its own, or that of {CLASS}"},
         "source": _source(data, whole),
     }  # fmt: skip
 

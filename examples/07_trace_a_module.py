@@ -1,6 +1,6 @@
 """Three modules that no library knows, and what they cost: layers in letters, a graph with edges, a network of images.
 
-python examples/07_trace_a_module.py     (needs pip install 'roofline[torch]')
+python examples/07_trace_a_module.py     (needs pip install '.[torch]')
 """
 
 from __future__ import annotations

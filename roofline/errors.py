@@ -60,12 +60,12 @@ class WorkloadError(RooflineError):
 
 
 class MissingExtraError(RooflineError):
-    """An optional dependency is absent; the message holds the line that installs it."""
+    """An optional dependency is absent; the message holds the line that installs it, where roofline was cloned."""
 
     exit_code = 7
 
     def __init__(self, purpose: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs an optional dependency: pip install 'roofline[{extra}]'")
+        super().__init__(f"{purpose} needs an optional dependency: pip install '.[{extra}]' in the clone of roofline")
         self._asked = purpose, extra
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:

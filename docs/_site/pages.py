@@ -16,6 +16,7 @@ import posixpath
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +147,16 @@ def command_line() -> str:
         lines += [f"- `{each.name.upper()}`: {_escaped(each.help)}" for each in verb.arguments]
         for title, fields in grouped(verb.flags).items():
             lines += ["", f"**{title}**", "", "| flag | |", "|---|---|"]
-            lines += [f"| `{_escaped(spelled([field]))}` | {_escaped(field.text)} |" for field in fields]
+            lines += [f"| {_coded(spelled([field]))} | {_escaped(field.text)} |" for field in fields]
         if verb.examples:
             lines += ["", "```sh", *(f"roofline {each}" for each in verb.examples), "```"]
         lines.append("")
     return "\n".join(lines)
+
+
+def _coded(text: str) -> str:
+    """Code in a cell of a table, where a backslash before a pipe would be printed."""
+    return f"<code>{escape(text).replace('|', '&#124;')}</code>"
 
 
 def _escaped(text: str) -> str:

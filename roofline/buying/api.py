@@ -71,7 +71,7 @@ def compare(
     terms, targets = Terms.of(options), Targets.of(options, options["latency"])
     targets.check_network(question.traffic.reads, question.model.name)
     targets.check_means("compare")
-    devices = _hardware(hardware, options["set"])
+    devices = _hardware(hardware, options["set"], terms)
     return compare_hardware(question, devices, targets, terms, options["batch"])
 
 
@@ -103,7 +103,7 @@ def size(
     if question.traffic.reads and options["prefill_on"] is not None:
         msg = f"prefill_on: {question.model.name} generates nothing; leave it out"
         raise UsageError(msg)
-    devices, prefill_on = as_sold(_hardware(hardware, edits), terms), options["prefill_on"]
+    devices, prefill_on = as_sold(_hardware(hardware, edits, terms), terms), options["prefill_on"]
     if options["pools"] or prefill_on is not None:
         arriving(load)  # before any work
     _check_offload(options["offload"], simulated=not targets.of_means, shared=question.traffic.shared)
@@ -113,7 +113,7 @@ def size(
         result = size_hardware(question, devices, load, targets, terms)
     pairs = [(each, each) for each in devices] if options["pools"] else []
     if prefill_on is not None:
-        pairs += [(each, other) for each in as_sold(_hardware(prefill_on, edits), terms) for other in devices]
+        pairs += [(each, other) for each in as_sold(_hardware(prefill_on, edits, terms), terms) for other in devices]
     if pairs:
         named = list({(p.name, d.name): (p, d) for p, d in pairs}.values())
         if targets.of_means:
@@ -170,7 +170,7 @@ def _job_cost(hardware: Device, devices: int, asked: JobOptions) -> JobCost:
     """The cost of an hour of so many devices, whole shapes of what is sold; energy of what is owned at the TDP."""
     name = hardware if isinstance(hardware, str | HardwareSpec) else str(_named(hardware))
     terms = Terms(asked["price_kind"], own_prices(asked), Ownership.of(asked))
-    (sold,) = as_sold(read_hardware([name], edits_by_room(asked["set"] or {})["hardware"]), terms)
+    (sold,) = as_sold(read_hardware([name], edits_by_room(asked["set"] or {})["hardware"], way=terms.way), terms)
     found = hourly_cost(sold, devices, sold.device.tdp or 0.0, terms)
     if isinstance(found, str):
         return JobCost(None, problem=found)
@@ -182,6 +182,8 @@ def _named(hardware: Device) -> Path | str:
     return hardware if isinstance(hardware, Path | str) else hardware.name
 
 
-def _hardware(given: str | Loaded | Sequence[str | Loaded], edits: Mapping[str, Any] | None) -> list[Hardware]:
+def _hardware(
+    given: str | Loaded | Sequence[str | Loaded], edits: Mapping[str, Any] | None, terms: Terms
+) -> list[Hardware]:
     """Hardware by name, with commas or as a list. Raises UsageError for an empty name, and for what is none."""
-    return read_hardware(names_of(given), edits_by_room(edits or {})["hardware"])
+    return read_hardware(names_of(given), edits_by_room(edits or {})["hardware"], way=terms.way)

@@ -155,9 +155,9 @@ def cost_over_batches(curve: Curve, traffic: Traffic, terms: Terms) -> Any | Non
 def rent_or_buy(
     hardware: Hardware, point: OperatingPoint, terms: Terms, rent: PriceKind
 ) -> tuple[str, float | None] | None:
-    """The two prices, and after how many years a purchase has cost what rent around the clock has (None: never).
+    """The price that ``terms`` do not ask for, and after how many years of rent around the clock a purchase pays.
 
-    None where one of the prices, or the TDP, is missing.
+    The years are None where it never does. None where one of the prices, or the TDP, is missing.
     """
     bought, rented = terms.offer(hardware, "purchase"), terms.offer(hardware, rent)
     if bought is None or rented is None or hardware.device.tdp is None:
@@ -166,4 +166,5 @@ def rent_or_buy(
     owned = ownership(bought, devices, hardware.device.tdp, (point.power_w or 0.0) / point.devices, terms.owning)
     capital = bought.total_usd(devices)
     running = float(owned.at(1.0)) - capital / (terms.owning.years * HOURS_PER_YEAR)
-    return f"{bought.words()}; {rented.words()}", buying_pays_after(capital, running, rented.total_usd(devices))
+    other = rented if terms.kind == "purchase" else bought
+    return other.words(), buying_pays_after(capital, running, rented.total_usd(devices))

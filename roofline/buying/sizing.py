@@ -291,11 +291,21 @@ def _exceeding(order: Order, result: Sizing, limits: Limits) -> Miss | None:
             within = int(order.units * limit / value * (1 + 1e-9))
             rented = value == to_pay and result.terms.kind != "purchase"
             how = f" to rent for {owning.years:g} years" if rented else ""
-            serves = load.told(order.most * within / order.units * (1 - load.headroom))
-            enough = f"{_counted(within, 'serve')} {serves} of {load.amount:g}" if within else "not one is within it"
+            enough = _within(order, load, within)
             reasons.append(f"{_counted(order.units, verb)} {words(value)}{how} > {words(limit)}, {enough}")
             worst = max(worst, value / limit)
     return Miss(order.hardware, order.curve.who, tuple(reasons), worst) if reasons else None
+
+
+def _within(order: Order, load: Load, units: int) -> str:
+    """What so many units of an order serve: whole replicas of it, of pools a part of both."""
+    if not units:
+        return "not one is within it"
+    replicas = order.point.replicas
+    share = units / order.units if order.curve.pools else units * replicas // order.units / replicas
+    if not share:
+        return f"{_counted(units, 'hold')} no whole replica"
+    return f"{_counted(units, 'serve')} {load.told(order.most * share * (1 - load.headroom))} of {load.amount:g}"
 
 
 def _counted(count: int, verb: str) -> str:

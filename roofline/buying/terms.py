@@ -18,6 +18,7 @@ from roofline.buying.economics import (
 from roofline.buying.prices import Offer, in_chassis, missing_price, offers_of, own_prices, pick_offer
 from roofline.classes import frozen
 from roofline.errors import UsageError, shown
+from roofline.hardware.fields import Way
 from roofline.options.groups import Money
 from roofline.options.values import read_numbers
 from roofline.options.words import PriceKind
@@ -51,6 +52,11 @@ class Terms:
         owning = Ownership.of(asked)
         used = read_numbers("utilization", asked["utilization"], ",", "0.25,0.5,1")
         return cls(asked["price_kind"], own_prices(asked), owning, used, _api(asked))
+
+    @property
+    def way(self) -> Way:
+        """Whether hardware is rented or bought."""
+        return "purchase" if self.kind == "purchase" else "rent"
 
     def offer(self, hardware: Hardware, kind: PriceKind | None = None) -> Offer | None:
         """What it is had for: of this kind of price, or of that which was asked for; None without one."""

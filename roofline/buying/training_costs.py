@@ -209,7 +209,7 @@ def _train_on(
 
 def _read(name: str | HardwareSpec, asked: TrainOptions) -> Iterator[tuple[Any, Hardware]]:
     edits = edits_by_room(asked["set"] or {})["hardware"]
-    found = read_hardware([name], edits)
+    found = read_hardware([name], edits, way="purchase" if asked["price_kind"] == "purchase" else "rent")
     yield from ((each.device if name == "all" else name, each) for each in found)
 
 

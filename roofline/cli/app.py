@@ -48,28 +48,27 @@ _MODEL_OR_LINE = Argument(
     optional=True,
 )
 _MODEL_OR_CONFIGURATION = Argument("model", f"{_MODEL.help.removesuffix('.')}; none with --from.", optional=True)
-_SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...", completes="model")
-_KIND = Argument(
-    "kind",
-    "matmul, grouped_matmul, experts, attention, latent_attention, scan, convolution, elementwise, quantize, norm, "
-    "softmax, embedding or collective.",
-    optional=True,
-)
-_PICTURE = Argument("kind", f"{', '.join(PICTURES)}.")
+_SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...")
+_KINDS = (
+    "matmul grouped_matmul experts attention latent_attention scan convolution elementwise quantize norm softmax "
+    "embedding collective"
+).split()
+_KIND = Argument("kind", f"{', '.join(_KINDS[:-1])} or {_KINDS[-1]}.", optional=True, words=tuple(_KINDS))
+_PICTURE = Argument("kind", f"{', '.join(PICTURES)}.", words=tuple(PICTURES))
 _DRAWN = Argument("model", "As for predict; several with commas where a kind shows several. For validation: a CSV.")
 _SWEPT = Argument("what", "Models with commas, a STUDY.yaml, schema, or show and the folder of a sweep.", many=True)
 _DEVICE = Argument("name", "A device or a system: name, alias, YAML file, or a count: 8xh100.", completes="hardware")
 _FILES = Argument("files", "YAML files of devices or systems.", optional=True, many=True)
 _ONE, _OTHER = Argument("one", "A device.", completes="hardware"), Argument("other", "Another.", completes="hardware")
 _NEW = Argument("name", "The new device, lower case and hyphens: my-gpu.")
-_OF = Argument("of", "device or system.", optional=True)
+_OF = Argument("of", "device or system.", optional=True, words=("device", "system"))
 _ENGINE = Argument("name", "An engine: name, alias or YAML file.", completes="engine")
 _ENGINE_FILES = Argument("files", "YAML files of engines.", many=True)
 _NEW_ENGINE = Argument("name", "The new engine, lower case and hyphens: my-engine.")
 _TEXT = Argument("text", "Only presets with this in their name or family.", optional=True)
 _NAME = Argument("name", "A preset or a path.", completes="model")
 _CODE = Argument("code", "my.py:make_model or transformers:config.json, whose code is run.")
-_SHELL = Argument("shell", "bash, zsh or fish.")
+_SHELL = Argument("shell", "bash, zsh or fish.", words=("bash", "zsh", "fish"))
 _PART = Argument("text", "Only those with this in their name, title or an alias.", optional=True)
 _FILE = Argument("file", "A config.json, or the folder that holds it.")
 

@@ -35,6 +35,12 @@ def _models() -> Iterable[str]:
     return [*preset_names(), *plugin_models()]
 
 
+def _subjects() -> Iterable[str]:
+    from roofline.formulas.catalogue import LAYERS
+
+    return [*LAYERS, *_models()]
+
+
 def _hardware() -> Iterable[str]:
     from roofline.files.library import data_folder
     from roofline.hardware.library import device_files, read_index, system_files
@@ -50,7 +56,9 @@ def _engines() -> Iterable[str]:
     return engine_names()
 
 
-NAMES: dict[str, Callable[[], Iterable[str]]] = {"model": _models, "hardware": _hardware, "engine": _engines}
+NAMES: dict[str, Callable[[], Iterable[str]]] = {
+    "model": _models, "subject": _subjects, "hardware": _hardware, "engine": _engines,
+}  # fmt: skip
 """What completes an argument or a flag, looked up when a shell asks."""
 
 

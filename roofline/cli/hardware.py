@@ -31,6 +31,9 @@ def hardware_list(text: str | None, flags: HardwareListFlags) -> None:
     every = load_every_hardware()
     asked = {"vendor": flags["vendor"], "kind": flags["kind"], "dtype": dtype}
     found = select(every, text=text, memory=least, announced=announced, **asked)
+    if not any(named(spec, text) for spec in every):
+        msg = f"no device has {text!r} in its name, title or an alias; systems: --kind system (roofline hardware list)"
+        raise SpecError(msg)
     found = sort_by(found, sort) if sort else found
     left_out = 0 if announced else sum(spec.status == "announced" and named(spec, text) for spec in every)
     more = f"{left_out} announced devices left out (--announced); " if left_out else ""

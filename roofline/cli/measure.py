@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from roofline.cli.console import progress_bar, show, tell
+from roofline.cli.console import progress_bar, show, tell, warn
 from roofline.cli.traced import model_of
 from roofline.errors import RooflineError, SpecError, UsageError
 from roofline.options.groups import Tracing
@@ -105,6 +105,9 @@ def validate(model: str, flags: ValidateFlags) -> None:
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False
     else:
         opened = _open(flags["device"], _threads(flags["threads"]))
+        if (opened.kind == "cpu") != (prediction.hardware.kind == "cpu"):
+            spec = prediction.hardware
+            warn(f"{spec.name} is a {spec.kind}, and {opened.kind} is timed here; roofline calibrate describes it")
         cases, interrupted = _timed(prediction, opened, seconds, flags, None if isinstance(subject, str) else model)
     result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:

@@ -23,13 +23,17 @@ from roofline.options.verbs import GROUPS
 
 @frozen
 class Argument:
-    """What stands without a flag: its name and its help; ``completes`` names whose names a shell offers for it."""
+    """What stands without a flag: its name and its help.
+
+    ``completes`` names whose names a shell offers for it, ``words`` are what it offers.
+    """
 
     name: str
     help: str
     optional: bool = False
     many: bool = False
     completes: str = ""
+    words: tuple[str, ...] = ()
 
 
 class Verb(click.Command):
@@ -69,7 +73,7 @@ class Verb(click.Command):
                 [each.name],
                 required=not each.optional,
                 nargs=-1 if each.many else 1,
-                shell_complete=completed(each.completes or each.name),
+                shell_complete=completed(each.completes or each.name, each.words),
             )
             for each in self.arguments
         ]

@@ -24,6 +24,11 @@ def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: st
     head, *rest = path
     inner = fields.get(head)
     if not rest:
+        below = [name for name, field in fields.items() if isinstance(field, Mapping) and head in field]
+        if head not in fields and below:  # a capacity of memory, which has levels
+            deeper = " or ".join(f"{where.rpartition(': ')[2].removesuffix(head)}{name}.{head}" for name in below)
+            msg = f"{where}: no such field; did you mean {deeper}?"
+            raise SpecError(msg)
         stays = isinstance(inner, Mapping) and "value" in inner and not isinstance(value, Mapping)
         return {**fields, head: {**inner, "value": value} if stays and isinstance(inner, Mapping) else value}
     if not isinstance(inner, Mapping):

@@ -111,6 +111,10 @@ def _confidence(given: object) -> object:
 A_SOURCE = "text, a key of sources, or one of these by field such as {default: vendor data sheet, tdp: wikichip}"
 A_CONFIDENCE = "high, medium or low, or one of these by field such as {default: high, tdp: low}"
 
+Way: TypeAlias = Literal["rent", "purchase"]
+"""How one has hardware."""
+WAYS: tuple[Way, ...] = get_args(Way)
+
 Date = Annotated[str, BeforeValidator(_date)]
 Source = Annotated[str | dict[str, str], BeforeValidator(_source)]
 Confidences = Annotated[Confidence | dict[str, Confidence], BeforeValidator(_confidence)]

@@ -15,6 +15,7 @@ from roofline.errors import WorkloadError
 from roofline.files.fields import BeforeValidator, Field
 from roofline.hardware.fields import (
     A_SOURCE,
+    WAYS,
     Block,
     Confidence,
     Hertz,
@@ -30,6 +31,7 @@ from roofline.hardware.fields import (
     Unit,
     Units,
     Watts,
+    Way,
     year_as_text,
 )
 from roofline.hardware.library import A_NAME
@@ -54,6 +56,7 @@ class HardwareSpec(Block):
     architecture: Annotated[Text | None, Says("what the vendor calls it")] = None
     released: Annotated[Annotated[Text, BeforeValidator(year_as_text)] | None, Says("year or month")] = None
     status: Annotated[Literal["available", "announced"], Says("whether one can have it")] = "available"
+    offered: Annotated[list[Way], Says("how one can have it; an empty list is a machine of one laboratory")] = [*WAYS]
     granularity: Annotated[Text | None, Says("what of a package the figures are of")] = None
     devices_per_package: Annotated[int, Field(ge=1, description="how many devices software sees in what is stated")] = 1
     units: Annotated[Units | None, Says("with rate and clock of a peak, these are checked against it")] = None
@@ -192,6 +195,10 @@ class HardwareSpec(Block):
     def dataflow(self) -> bool:
         """Whether a whole model streams through its on-chip memories, with no kernels one after the other."""
         return self.calibration_class == "sram-dataflow"
+
+    def had_by(self, way: Way) -> bool:
+        """Whether it ships, and one can rent or buy it."""
+        return self.status == "available" and way in self.offered
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -10,7 +10,19 @@ from roofline.errors import SpecError, near_matches
 from roofline.files.fields import BeforeValidator, Field, model_validator
 from roofline.files.findings import first_problem
 from roofline.files.library import read_yaml
-from roofline.hardware.fields import A_SOURCE, Block, Level, Link, Price, Reference, Source, Text, year_as_text
+from roofline.hardware.fields import (
+    A_SOURCE,
+    WAYS,
+    Block,
+    Level,
+    Link,
+    Price,
+    Reference,
+    Source,
+    Text,
+    Way,
+    year_as_text,
+)
 from roofline.hardware.library import A_NAME, MAX_COUNT, parted, read_fields, system_files
 from roofline.hardware.loading import load_hardware, spec_from_fields
 from roofline.hardware.spec import HardwareSpec
@@ -34,6 +46,7 @@ class System(Block):
     count: Annotated[int, Field(ge=1, le=MAX_COUNT, description="how many devices it holds")]
     released: Annotated[Annotated[Text, BeforeValidator(year_as_text)] | None, Says("year or month")] = None
     status: Annotated[Literal["available", "announced"], Says("whether one can have it")] = "available"
+    offered: Annotated[list[Way], Says("how one can have it; an empty list is a machine of one laboratory")] = [*WAYS]
     links: Annotated[dict[LinkName, Link], Says("where they differ from the device's own")] = {}
     host: Text | None = Field(default=None, description="the CPUs beside the devices")
     host_memory: Annotated[Level | None, Says("memory of the host")] = None
@@ -66,6 +79,10 @@ class System(Block):
             msg = f"{where}: device: {failure}"
             raise SpecError(msg) from None
         return system
+
+    def had_by(self, way: Way) -> bool:
+        """Whether it ships, and one can rent or buy it."""
+        return self.status == "available" and way in self.offered
 
     @property
     def spec(self) -> HardwareSpec:

@@ -38,7 +38,7 @@ class SeveralHardware(TypedDict, total=False):
     hardware: Annotated[
         str | None,
         Option(
-            "Devices, counts, systems or YAML files, with commas: h100,8xmi300x; all is every device.",
+            "Devices, counts, systems or YAML files, with commas: h100,8xmi300x; all is every device to be had.",
             metavar="NAMES",
             everyday=True,
         ),
@@ -48,9 +48,7 @@ class SeveralHardware(TypedDict, total=False):
 class Lengths(TypedDict, total=False):
     """Batch and lengths"""
 
-    batch: Annotated[
-        int, Option("Sequences at once, over all devices; predict takes lists: 1,8,64.", default=1, everyday=True)
-    ]
+    batch: Annotated[int, Option("Sequences at once, over all devices.", default=1, everyday=True)]
     prompt: Annotated[
         int | None,
         Option("Tokens in; what an encoder reads.", usual="2048, encoders 512, or all positions", everyday=True),

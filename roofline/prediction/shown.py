@@ -70,7 +70,13 @@ def _heard_by(model: Model, asked: Asked) -> Sounds | None:
         return None
     _check_context(asked, "hears nothing")
     if model.hearing is None:
-        msg = f"{model.name} hears no sound; leave audio out (models list --kind audio)"
+        reads = getattr(model.config, "num_mel_bins", None) is not None
+        instead = (
+            f"its prompt is tokens of sound, {model.lengths.positions} at most: --prompt"
+            if reads
+            else "leave audio out"
+        )
+        msg = f"{model.name} has no audio tower beside a text model; {instead} (models list --kind audio)"
         raise WorkloadError(msg)
     from roofline.models.towers.hearing.rules import sounds  # noqa: PLC0415  (most requests play nothing)
 

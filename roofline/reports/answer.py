@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from roofline.prediction.predict import Prediction
 from roofline.reports import compression
 from roofline.reports.layout import link_lines
-from roofline.reports.prediction import band_line, inputs_line, quantity, table, verdict
+from roofline.reports.prediction import UNRESERVED, constants_line, inputs_line, quantity, table, verdict
 
 if TYPE_CHECKING:
     from roofline.prediction.sensitivity import Gains, Sensitivity
 
 LONGEST = 20
-"""Lines that an answer has at most."""
+"""Lines that an answer has at most, beside its notes."""
 
 COSTLIEST = 5
 """Operators that are named."""
@@ -24,7 +24,7 @@ LONGEST_NAME = 38
 
 
 def text(prediction: Prediction, *, operators: bool = False, wide: bool = False, quiet: bool = False) -> str:
-    """The verdict first, then the costliest operators, how sure, and the inputs: at most ``LONGEST`` lines.
+    """The verdict first, the costliest operators, how sure, the inputs: at most ``LONGEST`` lines; then the notes.
 
     ``operators`` prints every operator instead, ``wide`` with more columns; ``quiet`` leaves the verdict alone.
     """
@@ -32,17 +32,18 @@ def text(prediction: Prediction, *, operators: bool = False, wide: bool = False,
         return "\n".join(verdict(prediction))
     if operators or wide:
         return compression.text(prediction, wide=wide)
+    notes = list(_notes(prediction))
     parts = [
         [*verdict(prediction), *_compression_lines(prediction)],
         costliest_lines(prediction),
         [
-            band_line(prediction),
+            constants_line(prediction.constants),
             *link_lines(prediction.steps.machine.network),
             _inputs(prediction),
-            *_notes(prediction),
+            *notes,
         ],
     ]
-    lines = sum(len(part) for part in parts)
+    lines = sum(len(part) for part in parts) - len(notes)
     apart = "\n\n" if lines + len(parts) - 1 <= LONGEST else "\n"
     return apart.join("\n".join(part) for part in parts)
 
@@ -62,9 +63,12 @@ def costliest_lines(prediction: Prediction) -> list[str]:
     ]
     header = ("costliest operators", "phase", "x", "time", "share", "bound by")
     count = sum(len(phase.operators) for phase in prediction.phases.values())
+    several = len(prediction.phases) > 1
+    told = f"largest in a request first; times of one step; --operators prints all {count}"
+    alone = f"times of one step; --operators prints all {count}, with FLOPs and bytes"
     return [
         *table(header, rows, left=(0, 1)),
-        f"times of one step; --operators prints all {count}, with FLOPs and bytes",
+        told if several else alone,
     ]
 
 
@@ -83,18 +87,17 @@ def _compression_lines(prediction: Prediction) -> Iterator[str]:
 
 
 def _inputs(prediction: Prediction) -> str:
-    kept = "" if prediction.request.reserved else "; memory without the runtime's own"
+    kept = "" if prediction.request.reserved else f"; memory {UNRESERVED}"
     return inputs_line(prediction) + kept
 
 
 def _notes(prediction: Prediction) -> Iterator[str]:
-    """What the reader should know, in a line: what of the model is ignored stands in the warnings in full."""
+    """What the reader should know, a line each: what of the model is ignored stands in the warnings in full."""
     ignored = len(prediction.model.ignored)
     notes = [note for note in prediction.notes if note not in prediction.model.warnings]
     if ignored:
         notes.insert(0, f"{ignored} field{'s' if ignored > 1 else ''} of the model ignored, see the warnings")
-    if notes:
-        yield f"note: {'; '.join(notes)}"
+    yield from (f"note: {note}" for note in notes)
 
 
 def gains_text(gains: Gains) -> str:

@@ -56,5 +56,5 @@ def _shown(change: Change, value: Any) -> str:
 def _change(change: Change) -> str:
     if change.ratio is not None:
         return f"{change.ratio:.3g} x"
-    moved = change.dimension is None and change.before != change.after
-    return "moved" if moved else "same" if change.before == change.after else ""
+    changed = change.dimension is None and change.before != change.after
+    return "changed" if changed else "same" if change.before == change.after else "-"

@@ -22,7 +22,7 @@ from roofline.program.op import Op, Tensor, Work
 from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 from roofline.reports.layout import link_lines
-from roofline.reports.prediction import count, quantity
+from roofline.reports.prediction import band_words, count, quantity
 from roofline.timing.machine import Machine
 from roofline.timing.timing import Timing
 
@@ -60,10 +60,10 @@ def _facts(prediction: Prediction) -> Iterator[str]:
     yield from link_lines(prediction.steps.machine.network)
     if made := prediction.cache_at_start:
         took = quantity(made.profile_bytes, "bytes")
-        run = f"{made.profiled_tokens:,} tokens that draws for {made.profiled_sequences:,} sequences"
+        run = f"{made.profiled_tokens:,} tokens that samples for {made.profiled_sequences:,} sequences"
         yield (
-            f"  KV cache at start = {made.tokens:,} tokens, {quantity(made.bytes, 'bytes')}: what the share of "
-            f"{prediction.engine.title} leaves beside weights and {took} of a run of {run}"
+            f"  KV cache at start = {made.tokens:,} tokens, {quantity(made.bytes, 'bytes')}: what the memory share of "
+            f"{prediction.engine.title} leaves beside weights and {took} of activations of its profiling run, of {run}"
         )
     yield from constants_lines(prediction.constants)
 
@@ -85,7 +85,7 @@ def constants_lines(constants: ConstantSet) -> Iterator[str]:
     yield f"constants {constants.provenance} {constants.name}"
     if constants.calibration is not None:
         yield f"  source: {constants.calibration.source}"
-    yield f"  band: {constants.low:g} to {constants.high:g} x expected; {constants.evidence}"
+    yield f"  {band_words(constants.low, constants.high, constants.evidence)}"
 
 
 def _dtypes(prediction: Prediction) -> Iterator[str]:

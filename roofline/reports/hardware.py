@@ -8,7 +8,7 @@ from roofline.engines.engine import Engine
 from roofline.files.ages import days_old
 from roofline.hardware.checks import blocks_of
 from roofline.hardware.facts import Differences, facts_of, link_rate, link_words, rate_words
-from roofline.hardware.fields import Block, Price
+from roofline.hardware.fields import WAYS, Block, Price
 from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import LinkName, System
@@ -72,7 +72,7 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
     lines = [f"{spec.title or spec.name} ({spec.name})", f"class {spec.calibration_class}"]
     labels = ("vendor", "kind", "architecture", "released", "granularity", "note")
     lines += [f"{label} {getattr(spec, label)}" for label in labels if getattr(spec, label)]
-    lines += [f"caution: {caution}" for caution in spec.cautions]
+    lines += [*_offered(spec), *(f"caution: {caution}" for caution in spec.cautions)]
     rows = [
         (fact, value, spec.confidence_of(block, field), _source(spec, block, field))
         for fact, value, block, field in facts_of(spec)
@@ -87,6 +87,14 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
     ]
 
 
+def _offered(spec: HardwareSpec | System) -> list[str]:
+    """How one can have it, where that is not both by rent and by purchase."""
+    missing = [way for way in WAYS if way not in spec.offered]
+    if not missing:
+        return []
+    return [f"for {' and '.join(spec.offered)} alone" if spec.offered else "neither for rent nor for sale"]
+
+
 def system_page(system: System) -> list[str]:
     """Every fact of a system, and where the page of its devices is."""
     lines = [
@@ -94,6 +102,7 @@ def system_page(system: System) -> list[str]:
         f"{system.count} x {system.spec.title} ({system.spec.name})",
     ]
     lines += [f"{label} {getattr(system, label)}" for label in ("vendor", "host", "note") if getattr(system, label)]
+    lines += _offered(system)
     capacity = system.spec.capacity
     rows: list[Row] = []
     if capacity:

@@ -53,7 +53,7 @@ def _replicated_lines(prediction: Prediction) -> list[str]:
     names = ", ".join(f"{each.name} x {float(1 + each.surplus / each.whole):g}" for each in largest)
     more = f" and {len(found) - len(largest)} more" if len(found) > len(largest) else ""
     share = surplus / prediction.parameters
-    return [f"held more than once: {names}{more}; {surplus:,} elements, {share:.1%} of the parameters"]
+    return [f"replicated on several devices: {names}{more}; {surplus:,} elements, {share:.1%} of the parameters"]
 
 
 def phase_note(phase: PhasePrediction) -> str:
@@ -94,7 +94,7 @@ def _tier(tier: Tier) -> str:
     if tier.constants is None:
         return f"{joined}, as rated"
     ring, own = tier.constants.ring, tier.constants.served(tier.served.library)
-    bands = f"band {ring.band.low:.3g} to {ring.band.high:.3g} x ({ring.band.evidence})"
+    bands = f"90 % band {ring.band.low:.3g} to {ring.band.high:.3g} x ({ring.band.evidence})"
     if own is not None:
         bands += f"; all-reduce of {tier.served.library}, {own.band.low:.3g} to {own.band.high:.3g} x"
     return f"{joined}, {tier.constants.whose or tier.kind} of calibrations/links.yaml, {bands}"
@@ -102,5 +102,5 @@ def _tier(tier: Tier) -> str:
 
 def _overlap(network: Network) -> str:
     if not network.use.overlap:
-        return "nothing computes while devices talk"
-    return f"{network.use.overlap:.0%} of the time of each collective is taken to be hidden behind other work"
+        return "communication is not overlapped with computation"
+    return f"{network.use.overlap:.0%} of each collective's time is assumed to be overlapped with computation"

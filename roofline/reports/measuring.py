@@ -9,7 +9,7 @@ import numpy as np
 from roofline.fitting.calibrating import Calibrated
 from roofline.fitting.operators import Interval
 from roofline.fitting.timed_collectives import MeasuredLinks
-from roofline.reports.prediction import quantity, table
+from roofline.reports.prediction import band_words, quantity, table
 from roofline.validation.doctor import Findings
 from roofline.validation.environment import OPTIONAL, installed
 
@@ -61,7 +61,7 @@ def calibration_text(found: Calibrated) -> str:
         *table(("kind", "shapes", "off, fitted", "kept out", "off", "worst", "constants (90 % interval)"), _rows(found),
                left=(0, 6)),
         "",
-        "band {low} to {high} x expected: {evidence}".format(**found.fields["band"]),
+        band_words(**found.fields["band"]),
     ]  # fmt: skip
     if found.links is not None:
         rate = quantity(found.links.link, "bytes_per_s")

@@ -79,9 +79,11 @@ def _cache_lines(model: Model, program: Program) -> list[str]:
 
 
 def _field_rows(fields: Mapping[str, Any], room: str = "") -> list[Row]:
-    """Fields and their values; those of a mapping by path, as far as they have a value."""
+    """Fields and their values; those of a mapping by path, as far as they have a value or are switched on."""
     rows: list[Row] = []
     for name, value in fields.items():
+        if value is None or value is False or value == []:
+            continue
         if isinstance(value, dict):
             rows += _field_rows({key: held for key, held in value.items() if held is not None}, f"{name}.")
         else:

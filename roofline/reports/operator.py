@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.calibration.kernels import NO_LIBRARY
 from roofline.operators.predict_op import OperatorPrediction, in_words
-from roofline.reports.prediction import quantity
+from roofline.reports.prediction import band_words, quantity
 from roofline.units import format_figures
 
 
@@ -48,10 +48,9 @@ def _footer(prediction: OperatorPrediction) -> str:
     constants = prediction.constants
     if constants.provenance == "datasheet":
         return f"{used}; constants: {constants.evidence}"
-    low, high, evidence = prediction.band
+    band = band_words(*prediction.band)
     if prediction.network is not None:
-        return f"constants: calibrations of links; band {low:.4g} to {high:.4g} x expected ({evidence})"
-    band = f"band {low:.4g} to {high:.4g} x expected ({evidence})"
+        return f"constants: calibrations of links; {band}"
     whose = "" if prediction.library in NO_LIBRARY else f", kernels of {prediction.library}"
     return f"{used}{whose}; constants: {constants.provenance} {constants.name}; {band}"
 

@@ -23,7 +23,7 @@ def overflow_lines(found: Overflow | None) -> list[str]:
     if host := found.offload:
         steps = (f"{name} {_seconds(low)} to {_seconds(high)} a step" for name, (low, high) in found.steps_s.items())
         rate = format_quantity(host.bandwidth, "bytes_per_s")
-        lines.append(f"or {_bytes(host.bytes)} of its weights in the host's memory, read in every step over "
+        lines.append(f"or keep {_bytes(host.bytes)} of its weights in the host's memory, read in every step over "
                      f"{host.link} at {rate}: {', '.join(steps)}")  # fmt: skip
     return lines
 

@@ -8,6 +8,8 @@ from typing import Any
 from roofline.reports.prediction import quantity, table
 from roofline.units import unit_in_name
 
+BAND = "low, high: ends of the 90 % band, as factors of the time"
+
 _SHOWN = ("hardware", "layout", "batch", "prompt", "generate", "context", "ttft_s", "tpot_s", "request_s",
           "tokens_per_s", "low", "high", "bound_by", "total_bytes", "fits", "max_batch", "refused")  # fmt: skip
 
@@ -15,7 +17,8 @@ _SHOWN = ("hardware", "layout", "batch", "prompt", "generate", "context", "ttft_
 def points_text(found: Any, *, wide: bool = False, quiet: bool = False) -> str:
     """A line of each point that ``predict`` was asked for, and notes; ``wide`` has all columns, ``quiet`` no notes."""
     rows = [row if wide else {name: row[name] for name in _SHOWN} for row in found.rows()]
-    return "\n".join([rows_text(found.words, rows), *([] if quiet else [f"note: {note}" for note in found.notes])])
+    told = [BAND, *(f"note: {note}" for note in found.notes)]
+    return "\n".join([rows_text(found.words, rows), *([] if quiet else told)])
 
 
 def pivot_text(words: str, rows: Sequence[Mapping[str, Any]], of: str) -> str:

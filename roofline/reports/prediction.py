@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from roofline.calibration.constants import ConstantSet
 from roofline.cost.memory_fit import MemoryFit
 from roofline.number import Number
 from roofline.options.option import fields_of
@@ -19,6 +20,9 @@ from roofline.reports.width import aligned
 from roofline.units import Dimension, format_figures, format_quantity
 
 Row = Sequence[str]
+
+RESERVED = "reserved is what the engine leaves to the runtime (--reserve)"
+UNRESERVED = "without what the runtime takes (--reserve)"
 
 _HEADER = ("operator", "x", "time", "of step", "bound by", "FLOPs", "bytes", "FLOP/B", "at best")
 _WIDE_HEADER = (*_HEADER, "kind", "low", "high", "vector FLOPs", "MFU", "MBU", "compute", "memory", "latency")
@@ -64,6 +68,7 @@ def verdict(prediction: Prediction) -> list[str]:
     fit = f"{'each device ' if several else ''}{memory_line(prediction.memory)}"
     needs, *further = overflow_lines(prediction.overflow) or [""]
     lines += ["; ".join(part for part in (fit, needs) if part), *further]
+    lines += ["times as if it fitted:"] if prediction.memory.fits is False else []
     lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
     rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]
     figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
@@ -189,21 +194,33 @@ def table(header: Row, rows: Iterable[Row], *, left: Sequence[int] = (0,)) -> li
 
 def footer(prediction: Prediction) -> list[str]:
     """How sure, which defaults, what to know."""
-    kept = "what is reserved is the runtime's" if prediction.request.reserved else "without the runtime's own"
-    best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: {kept}"
+    kept = f"memory: {RESERVED if prediction.request.reserved else UNRESERVED}"
+    best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; {kept}"
     known = [f"note: {note}" for note in prediction.notes]
-    return [band_line(prediction), *link_lines(prediction.steps.machine.network), inputs_line(prediction), best, *known]
+    return [
+        constants_line(prediction.constants),
+        *link_lines(prediction.steps.machine.network),
+        inputs_line(prediction),
+        best,
+        *known,
+    ]
 
 
-def band_line(prediction: Prediction) -> str:
+def constants_line(constants: ConstantSet) -> str:
     """Which constants, and how far off they were."""
-    constants = prediction.constants
     if constants.provenance == "datasheet":
         return f"constants: {constants.evidence}"
-    return (
-        f"constants: {constants.provenance} {constants.name}; "
-        f"band {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
-    )
+    band = band_words(constants.low, constants.high, constants.evidence)
+    return f"constants: {constants.provenance} {constants.name}; {band}"
+
+
+def band_words(low: float, high: float, evidence: str) -> str:
+    """A band as reports state it: of which part of measurements it tells, as factors of the time, and on what evidence.
+
+    >>> band_words(0.8, 1.25, "of 40 rows not fitted")
+    '90 % band 0.8 to 1.25 x expected (of 40 rows not fitted)'
+    """
+    return f"90 % band {low:.4g} to {high:.4g} x expected ({evidence})"
 
 
 def inputs_line(prediction: Prediction) -> str:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from roofline.buying.training_costs import DAY, Run, Training, TrainingRow
-from roofline.reports.prediction import Row, quantity, table
+from roofline.reports.prediction import Row, constants_line, quantity, table
 from roofline.training.memory import MemoryByCause
 from roofline.training.step import TrainingStep
 from roofline.units import format_figures, format_quantity
@@ -16,10 +16,11 @@ _TIME_WORDS = {
     "matmul_weight_gradients": "matmuls, gradients of weights", "attention_forward": "attention, forward",
     "attention_backward": "attention, backward", "widened": "frozen weights widened", "casts": "casts to fp8",
     "other": "norms, activations, embeddings", "loss": "loss",
-    "recompute": "made again", "tensor_parallel": "tensor parallel collectives",
-    "context_parallel": "context parallel collectives", "expert_parallel": "expert parallel collectives",
+    "recompute": "recomputation", "tensor_parallel": "tensor parallel communication",
+    "context_parallel": "context parallel communication", "expert_parallel": "expert parallel communication",
     "host": "waiting for the host",
-    "bubble": "pipeline bubble", "sends": "sends between stages", "data_parallel": "data parallel exchanges left over",
+    "bubble": "pipeline bubble", "sends": "sends between stages",
+    "data_parallel": "data parallel communication, exposed",
     "optimizer": "optimizer",
 }  # fmt: skip
 _MEMORY_WORDS = {
@@ -105,7 +106,7 @@ def _memory_line(step: TrainingStep) -> str:
         )
     verdict = "fits" if step.fits else "DOES NOT FIT"
     room = format_quantity(step.room_bytes, "bytes")
-    line = f"{verdict}: {total} of {room} that the runtime leaves a device{stage}, fullest {step.peak}"
+    line = f"{verdict}: {total} of {room} that the runtime leaves a device{stage}, at its peak {step.peak}"
     line += f"; optimizer states, {held}, in the host's memory, {host.words}" if host is not None else ""
     return line if step.fits else line + _remedies(step)
 
@@ -164,9 +165,10 @@ def _details(step: TrainingStep) -> list[str]:
 def _footer(step: TrainingStep) -> list[str]:
     q = step.question
     return [
-        f"engine {q.request.engine.name}, constants of {q.request.constants.name}; schedule {q.schedule.words}",
+        constants_line(q.request.constants),
+        f"engine {q.request.engine.words}, schedule {q.schedule.words}",
         f"gradients add up in {q.recipe.gradients}; states: {q.optimizer.source}",
-        "MFU counts the model's FLOPs, HFU recomputed ones too; without checkpoints, failures",
+        "MFU counts the model's FLOPs, HFU recomputed ones too; without writing checkpoints, without failures",
     ]
 
 

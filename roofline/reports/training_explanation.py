@@ -109,7 +109,7 @@ def _stages(step: TrainingStep) -> Iterator[str]:
 def _step(step: TrainingStep) -> Iterator[str]:
     parts, m = step.parts, step.microbatches
     slowest = float(parts.stages.time_s) / m
-    yield "a step = m slowest stage + sends + bubble + exchanges that nothing hides + update"
+    yield "a step = m slowest stage + sends + bubble + exposed communication + update"
     told = [f"{m} x {quantity(slowest, 'time_s')}"]
     told += [quantity(each.time_s, "time_s") for each in (parts.sends, parts.bubble, parts.exchanges, parts.update)]
     yield f"  = {' + '.join(told)} = {quantity(parts.whole.time_s, 'time_s')}, band {band(parts.whole)}"

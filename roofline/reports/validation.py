@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from roofline.reports.prediction import quantity, table
-from roofline.validation.comparison import CaseComparison, OperatorComparison, Verdict
+from roofline.validation.comparison import LEAST_PART, CaseComparison, OperatorComparison, Verdict
 from roofline.validation.scores import Score
 from roofline.validation.training.comparison import Compared, TrainingComparison
 
@@ -79,8 +79,9 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
     for regime, score in sorted(verdict.regimes.items()):
         yield f"{regime:10} {_score(score)}"
     if verdict.coverage is not None:
-        agreed = f"; the regime is the predicted one for {verdict.agreement:.0%}"
-        yield f"band       {verdict.coverage:.0%} of the operators that count lie in it{agreed}"
+        agreed = f"; bound as predicted: {verdict.agreement:.0%} of them"
+        counted = f"operators of {LEAST_PART:.1%} of the step or more"
+        yield f"band       {verdict.coverage:.0%} of {counted} lie in their 90 % band{agreed}"
     for line in verdict.suspects():
         yield f"look at    {line}"
 
@@ -106,8 +107,11 @@ def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
         yield f"predicted under {case.engine}"
     if any(op.measured_s for op in case.operators):
         header = ("operator", "x", "predicted", "measured", "off", "noise", "of roof", "bound by", "in band")
-        more = ("bytes", "counted") if wide or any(op.dram_bytes for op in case.operators) else ()
-        yield from table((*header, *more), [_row(op, bool(more)) for op in case.operators])
+        more = ("bytes", "DRAM bytes") if wide or any(op.dram_bytes for op in case.operators) else ()
+        timed = [op for op in case.operators if op.measured_s]
+        yield from table((*header, *more), [_row(op, bool(more)) for op in timed])
+        if absent := [op.name for op in case.operators if not op.measured_s and op.name not in case.not_run]:
+            yield f"predicted, not measured: {', '.join(absent)}"
     if case.others_s:
         yield _unpredicted(case.others_s, [op.name for op in case.operators])
     if case.not_run:
@@ -117,7 +121,7 @@ def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
         where = passes if case.profile else "that no kernel accounts for"
         yield f"unattributed: {case.unattributed:.1%} of the step {where}"
     if case.alone is not None:
-        yield f"kernels by themselves come to {case.alone:.0%} of the step"
+        yield f"operators timed by themselves sum to {case.alone:.0%} of the step"
     for name, within, alone in case.slower_in_step():
         times = f"{quantity(within, 'time_s')} in the profiled step, {quantity(alone, 'time_s')} by itself"
         yield f"{name}: {times}"
@@ -131,7 +135,8 @@ def _step(case: CaseComparison) -> str:
     if whole is None:
         return f"{predicted}; the step was not measured"
     off = case.predicted.time_s / whole - 1
-    text = f"{predicted}, measured {quantity(whole, 'time_s')} ({off:+.1%}; noise {case.noise:.1%})"
+    noise = f"; noise {case.noise:.1%}" if case.noise else ""
+    text = f"{predicted}, measured {quantity(whole, 'time_s')} ({off:+.1%}{noise})"
     if case.steady_s and abs(case.steady_s / whole - 1) > 0.005:
         text += f"; {quantity(case.steady_s, 'time_s')} if all of it scaled with the core's speed since the calibration"
     others = {how: s for how, s in (case.steps_s or {}).items() if how != "eager"}
@@ -148,7 +153,7 @@ def _row(op: OperatorComparison, counted: bool) -> tuple[str, ...]:
         quantity(op.predicted.time_s, "time_s"),
         measured,
         off,
-        f"{op.noise:.0%}",
+        f"{op.noise:.0%}" if op.noise else "-",
         roof,
         op.predicted.bound_by,
         {True: "yes", False: "no", None: "-"}[op.covered],

@@ -58,15 +58,17 @@ def aligned(cells: Sequence[Row], left: Sequence[int]) -> list[str]:
     if columns is None or _whole(widths) <= columns:
         return _lines(cells, widths, left)
     words = [max(len(word) for row in cells for word in ["", *row[column].split()]) for column in range(len(widths))]
-    widths = _narrowed(widths, words, left, columns)
-    blocks = list(_blocks(widths, columns, _key(cells, widths, columns), cells[0]))
+    narrow = _narrowed(widths, words, left, columns)
+    key = _key(cells, narrow, columns)
+    blocks = list(_blocks(narrow, columns, key, cells[0]))
     if not any(0 in block for block in blocks):
-        blocks = [[0], *blocks]
+        blocks = [key, *blocks]
     lines: list[str] = []
     for block in blocks:
         some = [[row[column] for column in block] for row in cells]
         sides = [place for place, column in enumerate(block) if column in left]
-        lines += ["", *_lines(_broken(some, [widths[c] for c in block]), [widths[c] for c in block], sides)]
+        own = _narrowed([widths[c] for c in block], [words[c] for c in block], sides, columns)  # room of what left it
+        lines += ["", *_lines(_broken(some, own), own, sides)]
     return lines[1:]
 
 
@@ -191,6 +193,9 @@ def pasteable(command: str, columns: int) -> list[str]:
     start = command[: len(command) - len(command.lstrip())]
     if len(command) <= columns:
         return [command]
+    label, colon, rest = command.partition(": ")
+    if colon and " --" not in label:  # whose command it is, on a line of its own: what is below can be pasted
+        return [f"{label}:", *pasteable(f"{start}{rest}", columns)]
     return _command(command.strip().replace(" --", "\n--").split("\n"), columns - len(start), start)
 
 

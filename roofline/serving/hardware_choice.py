@@ -12,6 +12,7 @@ from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.provenance import calibration_under
 from roofline.classes import frozen
 from roofline.errors import UsageError, shown
+from roofline.hardware.fields import Way
 from roofline.hardware.library import is_path
 from roofline.hardware.loading import load_every_hardware, load_hardware
 from roofline.hardware.spec import HardwareSpec
@@ -65,18 +66,20 @@ def names_of(given: str | Loaded | Sequence[str | Loaded]) -> list[str | Hardwar
     return known
 
 
-def read_hardware(names: Sequence[str | HardwareSpec], edits: Mapping[str, Any] | None = None) -> list[Hardware]:
-    """Devices, systems, counts such as 8xh100, calibrations and spec files; ``all`` is every device of the library.
+def read_hardware(
+    names: Sequence[str | HardwareSpec], edits: Mapping[str, Any] | None = None, *, way: Way = "rent"
+) -> list[Hardware]:
+    """Devices, systems, counts such as 8xh100, calibrations and spec files.
 
-    ``edits`` maps fields of a spec to values, for all that is named. Raises SpecError for an unknown name or field,
-    UsageError for edits of what is loaded already.
+    ``all`` is every device of the library that one can have that ``way``. ``edits`` maps fields of a spec to values,
+    for all that is named. Raises SpecError for an unknown name or field, UsageError for edits of what is loaded.
     """
     if edits:
         return [_edited(name, edits) for name in names]
     found: list[Hardware] = []
     for name in names:
         if name == "all":
-            found += [_device(spec) for spec in load_every_hardware() if spec.status != "announced"]
+            found += [_device(spec) for spec in load_every_hardware() if spec.had_by(way)]
         elif isinstance(name, HardwareSpec):
             found.append(_device(name))
         else:
@@ -127,7 +130,7 @@ def boxed_by_maker(hardware: Hardware) -> Hardware:
     boxes = [
         box
         for box in load_every_system()
-        if box.spec.name == device.name and (box.vendor or "").casefold() == maker and box.status == "available"
+        if box.spec.name == device.name and (box.vendor or "").casefold() == maker and box.had_by("purchase")
     ]
     least = min(boxes, key=lambda box: (box.count, box.name), default=None)
     if least is None or least.count == 1 or hardware.name != device.name:

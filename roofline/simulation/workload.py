@@ -18,7 +18,7 @@ from roofline.program.traffic.asked import own_lengths, read_traffic
 from roofline.program.traffic.lengths import Shown
 from roofline.program.traffic.sessions import SESSIONS, SHARED, Sessions, draw_sessions
 from roofline.program.traffic.traces import Path, Whole, is_trace, read_trace
-from roofline.program.traffic.traffic import check_hits, draw
+from roofline.program.traffic.traffic import check_hits, draw, traffic_words
 from roofline.simulation.ledger import Ledger
 
 
@@ -66,9 +66,10 @@ class Workload:
     def words(self) -> str:
         """The requests in one line."""
         hits = f", {self.hits:.0%} of it cached" if self.hits else ""
-        turns = f", {np.count_nonzero(~self.follows):,} sessions" if self.follows.any() else ""
+        begun = int(np.count_nonzero(~self.follows))
+        turns = f", {begun:,} session{'s' * (begun > 1)}" if self.follows.any() else ""
         lengths = f"prompt {self.lengths[0]}{hits}, generate {self.lengths[1]} tokens"
-        return f"{self.name} traffic{turns}: {lengths} ({self.source})"
+        return traffic_words(self.name, lengths, self.source, turns)
 
 
 def read_workload(

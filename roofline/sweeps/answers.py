@@ -89,7 +89,7 @@ _SAYS = {
     "stages_s": Says("all microbatches on the slowest stage"),
     "sends_s": Says("handing on from stage to stage"),
     "bubble_s": Says("the pipeline's bubble"),
-    "exchanges_s": Says("what data parallelism exchanges and nothing hides"),
+    "exchanges_s": Says("communication of data parallelism that computation does not hide"),
     "update_s": Says("the optimizer's update"),
     "microbatches": Says("microbatches of a step of a replica"),
     "gradients_bytes": Says("gradients on a device"),

@@ -27,7 +27,9 @@ _AND = re.compile(r"\s+and\s+(?=(?:[^']*'[^']*')*[^']*$)")  # between comparison
 def column(name: str, known: list[str]) -> str:
     """The name of a column. Raises UsageError for one that the sweep has not."""
     if name not in known:
-        msg = f"column {shown(name)}: not in this sweep; {near_matches(name, known)}"
+        hint = near_matches(name, known)
+        hint = f"known: {', '.join(sorted(known))}" if hint.startswith("known") else hint
+        msg = f"column {shown(name)}: not in this sweep; {hint}"
         raise UsageError(msg)
     return name
 

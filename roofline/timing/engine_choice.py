@@ -147,7 +147,7 @@ def unknown_kernels(constants: ConstantSet, kinds: Iterable[str]) -> str:
     for kind in kinds:
         if instead := constants.instead(kind):
             untimed.setdefault((_in_words(kind), asked.of(kind)), {})[instead] = None
-    wider = f", the slow end of its band {asked.slower:g} x as far" if asked.slower > 1 else ""
+    wider = f", the slow end of its band widened {asked.slower:g} x" if asked.slower > 1 else ""
     name = constants.name
     told = (
         f"no {kind} of {library} was timed for {name}: it takes the constants of {' and '.join(instead)}{wider}"
@@ -171,7 +171,7 @@ def caution(engine: Engine, device: HardwareSpec) -> str:
         return ""
     young = load_young_ports()
     told = f"{engine.words} was not timed on devices like {device.name}"
-    return f"{told}: the slow end of its band is {young.slower:g} x as far ({young.evidence})"
+    return f"{told}: the slow end of its band is widened {young.slower:g} x ({young.evidence})"
 
 
 @frozen

@@ -3,7 +3,7 @@
 What a microbatch takes depends on its size and on how layers are split; policies and shardings are arithmetic on top,
 so that many combinations are a few array operations. A step of m microbatches takes
 
-    m slowest stage  +  sends  +  bubble  +  exchanges that nothing hides  +  update
+    m slowest stage  +  sends  +  bubble  +  exposed communication       +  update
 
 of which the bubble is what ``schedules.py`` leaves of the other stages' passes.
 """

@@ -9,7 +9,10 @@ import pytest
 from roofline import RooflineError, Sizing, compare, size
 from roofline.buying.prices import read_prices
 from roofline.buying.serving_costs import ServingCost
+from roofline.hardware.fields import WAYS
+from roofline.hardware.systems import System
 from roofline.models.model import load_model
+from roofline.serving.hardware_choice import boxed_by_maker, read_hardware
 
 MODEL = load_model("llama-3.1-8b")
 HOURS = 4 * 8760
@@ -32,6 +35,15 @@ def test_modules_are_bought_in_the_boxes_of_their_maker_and_cards_by_themselves(
     assert {order.hardware.name for order in bought("h100,hgx-h100").orders} == {"hgx-h100"}
     assert {order.unit for order in bought("4xh100").orders} == {4}
     assert {order.unit for order in size(MODEL, "h100", load=50, tpot=0.03).orders} == {1}
+
+
+def test_all_is_what_one_can_have_that_way() -> None:
+    rented, owned = ({each.name: each for each in read_hardware(["all"], way=way)} for way in WAYS)
+    assert {*rented} > {*owned}
+    assert all("purchase" not in rented[name].device.offered for name in {*rented} - {*owned})
+    boxes = [boxed_by_maker(each).sold for each in owned.values()]
+    assert sum(isinstance(box, System) for box in boxes) > 5
+    assert all(box.had_by("purchase") for box in boxes)
 
 
 def test_a_box_without_a_price_costs_its_devices_and_a_chassis_for_each_eight() -> None:

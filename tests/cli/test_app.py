@@ -27,6 +27,7 @@ from roofline.cli import app as cli
 from roofline.errors import UsageError
 from roofline.hardware.loading import hardware_names
 from roofline.models.sources import generator_names, preset_names, trace_names
+from roofline.operators.sizes import KINDS
 from roofline.options.option import fields_of
 from roofline.options.verbs import PredictFlags
 from roofline.reports import prediction as report
@@ -151,6 +152,11 @@ def test_each_shell_has_its_completion(shell: str) -> None:
         ("hardware show h10", "h100"),
         ("co", "completion"),
         ("predict gpt2 --sens", "--sensitivity"),
+        ("plot wat", "waterfall"),
+        ("formula gated_f", "gated_feed_forward"),
+        ("formula gpt", "gpt2"),
+        ("completion z", "zsh"),
+        *((f"op {kind[:3]}", kind) for kind in KINDS),
     ],
 )
 def test_names_are_completed(typed: str, offered: str) -> None:
@@ -167,7 +173,7 @@ def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pyte
     assert "--reserve" not in short
     assert "--engine NAME" in short
     assert re.search(r"^Parallel degrees:\n  --tp N  +Tensor", whole, re.MULTILINE)
-    batch = r"--batch N +Sequences at once, over all devices;\s+predict takes lists: 1,8,64\.\s+\[default:\s+1\]"
+    batch = r"--batch N +Sequences at once, over all devices\.\s+\[default:\s+1\]"
     assert re.search(batch, short)
     assert max(len(line) for line in (short + whole).splitlines()) <= 80
     assert "--json-schema" not in short + whole

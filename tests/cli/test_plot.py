@@ -118,4 +118,4 @@ def test_without_matplotlib_it_says_what_to_install() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (7, "")
-    assert done.stderr.strip().endswith("pip install 'roofline[charts]'")
+    assert done.stderr.strip().endswith("pip install '.[charts]' in the clone of roofline")

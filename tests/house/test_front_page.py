@@ -19,7 +19,9 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 from shell import printed  # noqa: E402
 
 README = ROOT / "README.md"
-GREETING = [README, *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
+LISTS = ("accuracy.md", "formulas.md", "gallery.md")
+"""Pages of tables and formulas, which nobody reads from end to end."""
+READ = [README, ROOT / "CONTRIBUTING.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if p.name not in LISTS)]
 _TABLE = re.compile(r"(<!-- how sure -->\n).*?(<!-- end -->)", re.DOTALL)
 _COLUMNS = ("n", "points"), ("median", "median APE"), ("cover",), ("naive median", "data sheet: median")
 """Rows, median error, share inside the band, error of the data sheet's roofline: the names that pages give them."""
@@ -81,10 +83,10 @@ def sentences(page: str) -> list[str]:
     return [each for block in blocks for each in re.split(r"(?<=[.!?])[*)]*\s+(?=\S)", block.strip()) if each]
 
 
-@pytest.mark.parametrize("page", GREETING, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", READ, ids=lambda page: page.name)
 def test_no_sentence_is_longer_than_35_words(page: Path) -> None:
     found = sentences(page.read_text(encoding="utf-8"))
-    assert len(found) > 10
+    assert len(found) > 1
     assert [each for each in found if len(each.split()) > 35] == []
 
 

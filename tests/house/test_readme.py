@@ -160,4 +160,4 @@ def test_examples_run_as_a_reader_runs_them(example: Path) -> None:
 if __name__ == "__main__":
     for path in PAGES:
         text = path.read_text()
-        path.write_text(_CONSOLE.sub(lambda match: f"```console\n{filled(match.group(1))}```", text))
+        path.write_text(_CONSOLE.sub(lambda match: f"```console\n{filled(match.group(1), printed)}```", text))

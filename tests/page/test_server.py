@@ -286,7 +286,7 @@ def test_without_the_extra_its_line_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'roofline\[web\]'"):
         server.application()
-    assert "roofline[web]" in refusal(7, "page")
+    assert "'.[web]'" in refusal(7, "page")
 
 
 def test_what_belongs_to_a_file_is_refused_when_serving() -> None:

@@ -70,7 +70,7 @@ def test_without_the_extra_its_line_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "mcp", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'roofline\[web\]'"):
         serve_tools()
-    assert "roofline[web]" in refusal(7, "mcp")
+    assert "'.[web]'" in refusal(7, "mcp")
 
 
 @pytest.mark.slow

@@ -94,8 +94,10 @@ def test_the_best_layout_is_chosen_and_the_next_one_told() -> None:
 def test_what_devices_hold_alike_is_said() -> None:
     report = text(roofline.predict("llama-3.1-8b", "h100", tp=16, **SHORT))
     again = 15 * 65 * 4096 + 2 * 32 * 4096 * 1024  # 65 norms; each key/value head is on two devices
-    assert f"held more than once: w_k x 2, w_v x 2, ffn_norm_gain x 16 and 2 more; {again:,} elements" in report
-    assert "held more than once" not in text(roofline.predict("llama-3.1-8b", "h100", **SHORT))
+    assert (
+        f"replicated on several devices: w_k x 2, w_v x 2, ffn_norm_gain x 16 and 2 more; {again:,} elements" in report
+    )
+    assert "replicated on several devices" not in text(roofline.predict("llama-3.1-8b", "h100", **SHORT))
 
 
 def test_the_json_of_several_devices() -> None:
@@ -189,7 +191,7 @@ def test_overlap_hides_a_part_of_the_links() -> None:
     time, shares = plain.phases["prefill"].figures.time_s, plain.phases["prefill"].figures.shares
     assert half.phases["prefill"].figures.time_s < time
     assert all_of_it.phases["prefill"].figures.time_s < time * (1 - shares.link) * (1 + 1e-9)
-    assert "50% of the time of each collective is taken to be hidden" in text(half)
+    assert "50% of each collective's time is assumed to be overlapped" in text(half)
     with pytest.raises(SpecError, match="overlap: given 2, expected at most 1"):
         roofline.predict("gpt2", "8xh100", set={"engine.overlap": 2})
 

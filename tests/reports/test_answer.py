@@ -30,7 +30,7 @@ ASKED = [
 def test_an_answer_has_at_most_20_lines_and_its_rows_fit_80_columns(model: str, hardware: str, asked: dict) -> None:
     prediction = predict(model, hardware, **asked)
     lines = text(prediction).splitlines()
-    assert len(lines) <= 20
+    assert sum(not line.startswith("note: ") for line in lines) <= 20
     phases = [line for line in verdict(prediction) if line.split()[0] in prediction.phases]
     assert len(phases) == len(prediction.phases)
     assert max(len(line) for line in (*phases, *costliest_lines(prediction))) <= 80
@@ -48,7 +48,7 @@ def test_the_costliest_operators_are_those_of_the_request() -> None:
     rows = [tuple(line.split()[:2]) for line in costliest_lines(prediction)[1:-1]]
     assert rows == sorted(taken, key=lambda each: -taken[each])[:5]
     assert "prefill" in {phase for _, phase in rows}
-    assert f"--operators prints all {len(taken)}," in costliest_lines(prediction)[-1]
+    assert f"--operators prints all {len(taken)}" in costliest_lines(prediction)[-1]
 
 
 def test_an_input_that_is_not_as_usual_is_named() -> None:
@@ -75,4 +75,4 @@ def test_an_ignored_field_is_told_whatever_is_shown(tmp_path: Path, flag: str) -
 def test_quiet_tells_what_does_not_fit_and_what_is_held_twice() -> None:
     out = answer("predict", "deepseek-v3", "--hardware", "8xh200", "--dtype", "bf16", "--quiet")
     assert "DOES NOT FIT" in out
-    assert "held more than once" in out
+    assert "replicated on several devices" in out

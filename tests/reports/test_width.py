@@ -165,6 +165,12 @@ def test_a_folded_table_fits_and_has_every_letter(cells: list[list[str]], left: 
     assert all("".join(lines).count(letter) >= letters.count(letter) for letter in "abcde")
 
 
+def test_cells_that_tell_rows_apart_are_there_where_no_other_column_fits_beside_them() -> None:
+    with room(8):
+        lines = aligned([("", "", "", "aaa"), ("", "b", "", ""), ("a", "", "aaa", "")], ())
+    assert "b" in "".join(lines)
+
+
 def test_rows_that_share_their_first_cell_are_told_apart_in_each_part_of_a_folded_table() -> None:
     cells = [
         ("device", "batch", "time", "power", "band"),

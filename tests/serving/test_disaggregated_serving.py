@@ -498,10 +498,10 @@ def test_the_table_of_pools_and_who_wins() -> None:
     assert code == 0
     assert "\nchoice: 4 x h100-sxm-80gb pools (band:" in text
     assert "2 x h200-sxm-141gb + 2 x h100-sxm-80gb as pools" in text
-    assert "TTFT = wait + prefill + hand-over" in text
+    assert "TTFT = wait + prefill + transfer" in text
     assert "h100-sxm-80gb pools against mixed steps: pools win, " in text
     assert "no prompt stands between decode steps" in text
-    assert "pools: prompts are read whole" in text
+    assert "pools (disaggregated prefill and decode): prompts are read whole" in text
     assert [text.count(f"constants: calibrated {name}") for name in ("h100-sxm-80gb", "h200-sxm-141gb")] == [1, 1]
 
 

@@ -31,7 +31,7 @@ def rows_of(found: roofline.Sweep) -> list[dict[str, Any]]:
 @contextmanager
 def loopback(*, processes: bool) -> Iterator[Any]:
     """A scheduler and two workers of one thread."""
-    distributed = pytest.importorskip("distributed", reason="pip install 'roofline[cluster]'")
+    distributed = pytest.importorskip("distributed", reason="pip install '.[cluster]'")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=processes, dashboard_address=None, protocol="tcp://"
     ) as found:
@@ -85,7 +85,7 @@ def test_a_worker_of_other_data_is_told() -> None:
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("distributed", reason="pip install 'roofline[cluster]'")
+    pytest.importorskip("distributed", reason="pip install '.[cluster]'")
     monkeypatch.setattr(cluster, "CONNECTED_S", 0.2)
     with pytest.raises(SpecError, match="no scheduler answers") as failure:
         roofline.sweep(STUDY, tmp_path, workers="dask://127.0.0.1:9")

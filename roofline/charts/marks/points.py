@@ -231,7 +231,7 @@ def trust_of(*predictions: Prediction) -> str:
         if one.provenance == "datasheet":
             whose.setdefault(one.evidence, [])
         else:
-            band = f"band {one.low:g} to {one.high:g} x ({one.evidence})"
+            band = f"90 % band {one.low:g} to {one.high:g} x ({one.evidence})"
             whose.setdefault(band, []).append(f"{one.provenance} {one.name}")
     told = [f"constants of {names(some)}, {band}" if some else band for band, some in whose.items()]
     return f"Expected times: {'; '.join(told)}."

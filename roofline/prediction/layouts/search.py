@@ -178,7 +178,7 @@ def refuse_layouts(request: Request, layouts: Layout, given: Mapping[str, int], 
             msg = f"no layout of {devices} devices divides {request.model.name}: with {layout}, {failure}"
             raise WorkloadError(msg) from None
     asked = ", ".join(f"{name} {degree}" for name, degree in given.items())
-    msg = f"no layout of {devices} devices has {asked}"
+    msg = f"no layout of {devices} devices has {asked}; degrees multiply to the number of devices, so each divides it"
     raise WorkloadError(msg)
 
 

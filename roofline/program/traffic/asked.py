@@ -15,7 +15,7 @@ from roofline.program.phases import Phase
 from roofline.program.traffic.lengths import Lengths
 from roofline.program.traffic.sessions import SESSIONS, draw_sessions
 from roofline.program.traffic.traces import Path, Whole, is_trace, read_trace
-from roofline.program.traffic.traffic import PRESETS, WHOLE, Traffic, fixed, gathered, read_lengths
+from roofline.program.traffic.traffic import OWN, PRESETS, WHOLE, Traffic, fixed, gathered, read_lengths
 from roofline.program.workload import MAX_LENGTH, default_prompt, not_whole
 
 
@@ -45,7 +45,7 @@ def read_traffic(asked: groups.Traffic, positions: int = MAX_LENGTH) -> Traffic:
     each other with all hits that there are where a cache loses none; prefix hits of one's own take their place.
 
     >>> read_traffic({"prompt": 2048, "generate": 256}).words()
-    'own traffic: prompt 2048, generate 256 tokens (as given)'
+    'traffic as given: prompt 2048, generate 256 tokens'
     >>> read_traffic({"workload": "chat"}).prompt.words
     '1020 median, 1930 at 90 %'
     """
@@ -63,7 +63,7 @@ def read_traffic(asked: groups.Traffic, positions: int = MAX_LENGTH) -> Traffic:
     changed = prompt is not None or generate is not None
     source = "as given" if own else f"{base.source}; changed" if changed else base.source
     return Traffic(
-        "own" if own and name is None else base.name,
+        OWN if own and name is None else base.name,
         base.prompt if prompt is None else read_lengths(prompt),
         base.generate if generate is None else read_lengths(generate),
         base.cached if cached is None else cached,

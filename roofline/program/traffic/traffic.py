@@ -26,6 +26,9 @@ BINS = 8
 WHOLE = "each as long as every other"
 """Where the lengths of what is read whole, as images are, come from."""
 
+OWN = "own"
+"""The name of traffic whose lengths were given."""
+
 _P90, _RARELY = (NormalDist().inv_cdf(part) for part in (0.9, 0.999))
 _PROGRESS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
 """Points in an answer, and their weights, after Gauss and Legendre: exact for a mean of up to the fifth power."""
@@ -134,7 +137,18 @@ class Traffic:
         hits = f", {self.cached:.0%} of it cached" if self.cached else ""
         hits += " if no block is lost" if hits and self.shared else ""
         lengths = f"prompt {self.prompt.words}{hits}, generate {self.generate.words}"
-        return f"{self.name} traffic: {lengths} tokens ({self.source})"
+        return traffic_words(self.name, f"{lengths} tokens", self.source)
+
+
+def traffic_words(name: str, lengths: str, source: str, turns: str = "") -> str:
+    """Traffic in one line: whose it is, how long its requests are, and where that comes from.
+
+    >>> traffic_words(OWN, "prompt 2k, generate 256 tokens", "as given")
+    'traffic as given: prompt 2k, generate 256 tokens'
+    """
+    if name == OWN:
+        return f"traffic as given{turns}: {lengths}"
+    return f"{name} traffic{turns}: {lengths} ({source})"
 
 
 def check_hits(share: float) -> None:

@@ -9,7 +9,7 @@ from roofline.buying.ranking import Comparison, Row
 from roofline.buying.serving_costs import ServingCost, rent_or_buy
 from roofline.buying.sizing import Order
 from roofline.buying.terms import Terms
-from roofline.reports.prediction import quantity, table
+from roofline.reports.prediction import constants_line, quantity, table
 from roofline.reports.serving import passes
 from roofline.reports.serving.misses import MANY, alike_notes, miss_lines, no_cost_lines
 from roofline.reports.serving.pools import against_lines, pool_lines
@@ -109,7 +109,7 @@ def _verdict(result: Comparison) -> list[str]:
     else:
         lines.append(f"best: {first.curve.who}{price}")
     if ties:
-        lines.append(f"not told apart from it (the 90 % band of the ratio holds 1): {', '.join(ties)}")
+        lines.append(f"tied with it (the 90 % band of the ratio includes 1): {', '.join(ties)}")
     return lines
 
 
@@ -268,9 +268,9 @@ def _alternatives(result: Comparison) -> list[str]:
     for row in result.rows:
         if row.point and row.hardware.name not in told and (found := rent_or_buy(row.hardware, row.point, terms, rent)):
             told.add(row.hardware.name)
-            prices, years = found
+            price, years = found
             after = "never: rent costs less" if years is None else f"after {years:.2g} years of rent around the clock"
-            lines.append(f"{row.hardware.name}: buying pays {after} ({prices})")
+            lines.append(f"{row.hardware.name}: buying pays {after} ({price})")
     return lines
 
 
@@ -286,11 +286,7 @@ def footer(found: Sequence[Row | Order], question: Question, terms: Terms, model
         for curve in (each.curve for each in found)
         for side in (curve, *([curve.pools.prefill.curve] if curve.pools else []))
     ]
-    bands = dict.fromkeys(
-        f"constants: {c.provenance} {c.name}; band {c.low:g} to {c.high:g} x expected ({c.evidence})"
-        for c in (curve.constants for curve in curves)
-        if c is not None
-    )
+    bands = dict.fromkeys(constants_line(curve.constants) for curve in curves if curve.constants is not None)
     attention = _whose((curve.hardware.name, curve.running.kernels.attention) for curve in curves if curve.running)
     used = [
         _whose((curve.hardware.name, curve.recipe.words) for curve in curves if curve.recipe),
@@ -306,7 +302,7 @@ def footer(found: Sequence[Row | Order], question: Question, terms: Terms, model
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
     owned = [f"owning: {terms.owning.words()}"] if terms.kind == "purchase" else []
     modelled, power = (passes.MODELLED, passes.POWER) if question.traffic.reads else (modelled, POWER)
-    inputs = f"inputs: {', '.join(word for word in used if word)}"
+    inputs = f"inputs: {'; '.join(word for word in used if word)}"
     return [modelled, inputs, *spoken, *owned, power, *bands, *(f"note: {note}" for note in notes)]
 
 

@@ -1,4 +1,4 @@
-"""Prefill and decode on devices of their own as people read it: both pools, the hand-over, and whether it pays."""
+"""Prefill and decode on devices of their own as people read it: both pools, transfers of caches, whether it pays."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from roofline.serving.curve import Pools
 from roofline.units import format_figures
 
 MODELLED = (
-    "pools: prompts are read whole; their caches, cached prefixes among them, are handed over when the step has ended, "
-    "not beside it; TTFT ends with the hand-over"
+    "pools (disaggregated prefill and decode): prompts are read whole; their KV caches, cached prefixes among them, "
+    "are sent when the step has ended, not beside it; TTFT ends with the transfer"
 )
 
 SAID = ("USD/h", "devices")
@@ -20,8 +20,8 @@ SAID = ("USD/h", "devices")
 
 def pool_lines(found: Iterable[tuple[str, Pools, int]]) -> list[str]:
     """Both pools of each, at the batch of those that decode."""
-    header = ("pools", "prefill", "prompts", "decode", "batch", "less serves", "cache", "link", "hand-over", "band",
-              "TTFT = wait + prefill + hand-over")  # fmt: skip
+    header = ("pools", "prefill", "prompts", "decode", "batch", "bottleneck", "KV cache", "link", "transfer", "band",
+              "TTFT = wait + prefill + transfer")  # fmt: skip
     rows = []
     for label, pools, batch in found:
         told = pools.to_dict(batch)

@@ -15,7 +15,7 @@ _MOMENTS = ("arrived", "scheduled", "first", "finished")
 _BAND_OF = 95
 _MODELLED = (
     "modelled: chunked prefill, paged cache, preemption by recompute, first come first served; prefix hits of "
-    "what is known to be shared; no network but a hand-over, no time of the router"
+    "what is known to be shared; no network but transfers of KV caches, no time of the router"
 )
 
 
@@ -115,7 +115,7 @@ def _encoders(found: Simulation) -> list[str]:
 
 
 def _pools(found: Simulation) -> list[str]:
-    """What each pool did, and the hand-over between them."""
+    """What each pool did, and the transfer of caches between them."""
     d, pools = found.deployment, found.outcome.pools
     if d.transfers is None:
         return []
@@ -125,8 +125,8 @@ def _pools(found: Simulation) -> list[str]:
         for used in pools
     ]
     mean = d.transfers.seconds_of(round(float(found.ledger.prompt.mean())))
-    busy = f"a replica that decodes takes caches over {pools[-1].linked:.1%} of the time"
-    lines.append(f"hand-over over {d.transfers.link}: {quantity(mean, 'time_s')} of a mean prompt; {busy}")
+    busy = f"a decode replica receives caches {pools[-1].linked:.1%} of the time"
+    lines.append(f"KV cache transfer over {d.transfers.link}: {quantity(mean, 'time_s')} for a mean prompt; {busy}")
     return lines
 
 
@@ -143,7 +143,7 @@ def _footer(found: Simulation) -> list[str]:
     constants = f"constants: {request.constants.provenance} {request.constants.name}"
     spoken = found.deployment.speculation
     guessed = [f"speculation: {spoken.words}"] if spoken else []
-    how = f"{constants}; band: every step at its fast, or at its slow end; {counted}"
+    how = f"{constants}; band: with every step at the fast, or at the slow end of its 90 % band; {counted}"
     return [_MODELLED, used, *guessed, how, *(f"note: {note}" for note in found.notes)]
 
 

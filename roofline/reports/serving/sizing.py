@@ -72,8 +72,10 @@ def sizing_html(result: Sizing) -> str:
 def _order_words(order: Order) -> str:
     point = order.point
     high = "no number at the slow end" if order.units_high is None else f"{order.units_low} to {order.units_high}"
-    noun = "replica" if point.replicas == 1 else "replicas"
-    replicas = point.layout if order.curve.pools else f"{point.replicas} {noun} on {point.layout} each"
+    held = (
+        f"1 replica on {point.layout}" if point.replicas == 1 else f"{point.replicas} replicas on {point.layout} each"
+    )
+    replicas = point.layout if order.curve.pools else held
     price = ""
     if order.cost:
         once = order.cost.hourly.once
@@ -116,7 +118,7 @@ def _sums(orders: Sequence[Order], terms: Terms) -> list[str]:
         if api:
             after = order.cost.pays_after(api, years)
             charged = order.cost.api_usd_per_h(api) * HOURS_PER_YEAR * years
-            row += [f"{charged:,.0f} USD", "never" if after is None else f"{after:.2g} years" if bought else "at once"]
+            row += [f"{charged:,.0f} USD", "never" if after is None else _lasting(after) if bought else "at once"]
         row += [quantity(each.time_s, "time_s") for _, each in _reached(order)]
         drawn = order.all_in_w(terms.owning.pue)
         rows.append((*row, "-" if drawn is None else quantity(drawn, "power_w")))
@@ -124,8 +126,13 @@ def _sums(orders: Sequence[Order], terms: Terms) -> list[str]:
     return [*lines, "under load around the clock; power: all devices at their TDP, with the PUE"]
 
 
+def _lasting(years: float) -> str:
+    """A time in years, or in days where it is short."""
+    return f"{years:.2g} years" if years >= 0.5 else f"{years * 365:.0f} days"
+
+
 def _held(order: Order) -> str:
-    return f"{_bought(order)}, {order.curve.layout}{'' if order.curve.pools else ' each'}"
+    return f"{_bought(order)}, {order.curve.layout}{'' if order.curve.pools or order.point.replicas == 1 else ' each'}"
 
 
 def _bought(order: Order) -> str:
