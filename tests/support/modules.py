@@ -12,8 +12,20 @@ from roofline.models.model import Model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 
+_ALL_TYPES = (5, 23)
+"""The release that has all modelled types; pyproject.toml allows earlier ones."""
+
 AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", latent="expanded")
 """Eager attention computes all scores, and the heads of transformers run on all tokens."""
+
+
+def _configuration(model_type: str, **fields: Any) -> Any:
+    """What transformers makes of the fields; a test of a type that came after the lowest version is skipped there."""
+    transformers = pytest.importorskip("transformers")
+    version = tuple(map(int, transformers.__version__.split(".")[:2]))
+    if version < _ALL_TYPES and model_type not in transformers.CONFIG_MAPPING:
+        pytest.skip(f"transformers {transformers.__version__} has no {model_type}")
+    return transformers.AutoConfig.for_model(model_type, **fields)
 
 
 def module_of(model: Model, *, device: str, attention: str = "eager", experts: str | None = None) -> Any:
@@ -22,7 +34,7 @@ def module_of(model: Model, *, device: str, attention: str = "eager", experts: s
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     fields |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)  # in any vocabulary
     kernels = {"attn_implementation": attention, **({"experts_implementation": experts} if experts else {})}
-    config = transformers.AutoConfig.for_model(model.model_type, **fields, **kernels)
+    config = _configuration(model.model_type, **fields, **kernels)
     with torch.device(device):
         return getattr(transformers, model.fields["architectures"][0])(config).eval()
 
@@ -61,7 +73,7 @@ def eager_decoder(model: Model) -> Any:
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     fields |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)
     kernels = {"attn_implementation": "eager", "experts_implementation": "eager"}  # the counter sees no grouped matmul
-    config = transformers.AutoConfig.for_model(model.model_type, **fields, **kernels)
+    config = _configuration(model.model_type, **fields, **kernels)
     return getattr(transformers, model.fields["architectures"][0])(config).eval()
 
 
@@ -72,9 +84,7 @@ def transformers_count(config: dict[str, Any]) -> int:
     fields = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
     fields |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)  # in any vocabulary
     with torch.device("meta"), mock.patch.object(torch.nn.Linear, "reset_parameters"):  # there are no values to draw
-        module = getattr(transformers, config["architectures"][0])(
-            transformers.AutoConfig.for_model(config["model_type"], **fields)
-        )
+        module = getattr(transformers, config["architectures"][0])(_configuration(config["model_type"], **fields))
     parameters = dict(module.named_parameters())
     # An untied BertForMaskedLM keeps a second bias of V, which its forward pass never reads: the decoder has its own.
     if "cls.predictions.decoder.bias" in parameters:

@@ -23,6 +23,7 @@ _BUILT: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"head_dim": 128},
     "ministral": {"head_dim": 128},
     "nemotron": {"num_key_value_heads": 48},
+    "qwen3_omni_moe_text": {"num_attention_heads": 32},
 }
 """What makes a module of the defaults of a type, which by themselves make none."""
 _MOST = 8

@@ -302,7 +302,10 @@ LLAMA_LINE: dict[str, Family] = {
     "qwen2": _QWEN2,
     "qwen2_5_omni_text": _QWEN2.but(
         text_part("Qwen2_5OmniThinker"),
-        **{**_SEEING_QWEN2, "options": {"num_key_value_heads": 4, "tie_word_embeddings": True}},
+        **{
+            **_SEEING_QWEN2,
+            "options": {"num_key_value_heads": unless_null("num_key_value_heads", 4), "tie_word_embeddings": True},
+        },
     ),
     "qwen2_5_vl_text": _QWEN2.but(text_part("Qwen2_5_VL"), **_SEEING_QWEN2),
     "qwen2_vl_text": _QWEN2.but(text_part("Qwen2VL"), **_SEEING_QWEN2),
