@@ -119,8 +119,8 @@ def _fill_absent(family: Family, fields: Mapping[str, Any], shape_fields: dict[s
             continue
         try:
             shape_fields[name] = absent({**fields, **shape_fields}) if callable(absent) else absent
-        except (KeyError, TypeError):
-            continue  # the field that it derives from is missing or no number, which the shape will name
+        except (KeyError, TypeError, ZeroDivisionError):
+            continue  # the field that it derives from is missing, 0 or no number, which the shape will name
         except ValueError as failure:
             msg = f"{where}: {failure}"
             raise ConfigError(msg) from None

@@ -57,10 +57,32 @@ def _rooms(source: Source) -> dict[str, Any]:
     stated = [room for room in _ROOMS if source.fields.get(room) is not None]
     if not isinstance(kind, str) or not stated:
         return {}
+    tables = _tables()
+    return {room: tables[room][kind] for room in stated if kind in tables[room]}
+
+
+def _tables() -> dict[str, Mapping[str, Any]]:
     from roofline.models.families.seeing import HEARING, SEEING  # noqa: PLC0415  (most networks have no tower)
 
-    tables = {"vision_config": SEEING, "audio_config": HEARING}
-    return {room: tables[room][kind] for room in stated if kind in tables[room]}
+    return {"vision_config": SEEING, "audio_config": HEARING}
+
+
+def _check_head(source: Source) -> None:
+    """Raises ConfigError for a wrapper whose text model says otherwise of its head."""
+    fields, kind = source.fields, source.fields.get("model_type")
+    if not isinstance(kind, str):
+        return
+    if not isinstance(text := fields.get("text_config"), Mapping):
+        return
+    tied, own = fields.get("tie_word_embeddings"), text.get("tie_word_embeddings")
+    if tied is True and (own is False or kind in _UNTIED):
+        other = "its text_config says false" if own is False else f"transformers ties none of {kind}"
+        msg = f"{source.where}: tie_word_embeddings: given true, and {other}; give false"
+        raise ConfigError(msg)
+
+
+_UNTIED = ("qwen2_audio", "voxtral")
+"""Networks whose head is one of its own, whatever the file says."""
 
 
 def sight_of(source: Source, overrides: Mapping[str, Any]) -> Sight:
@@ -69,6 +91,7 @@ def sight_of(source: Source, overrides: Mapping[str, Any]) -> Sight:
     Raises ConfigError, in one line, for a field of them that cannot be read.
     """
     fields, rooms = source.fields, _rooms(source)
+    _check_head(source)
     if not rooms:
         return Sight()
     shape: dict[str, Any] = {}
@@ -121,4 +144,8 @@ def _beside(source: Source, lifted: str) -> dict[str, Any]:
 def _left_out(fields: Mapping[str, Any], rooms: Mapping[str, Any]) -> tuple[str, ...]:
     """Towers that are not read, beside those that are."""
     towers = sorted(name for name in fields if name.endswith(("vision_config", "audio_config")) and name not in rooms)
-    return tuple(f"{name} is not counted" for name in towers if fields[name] is not None)
+    missing = [room for room, table in _tables().items() if room not in rooms and fields["model_type"] in table]
+    return (
+        *(f"{name} is not counted" for name in towers if fields[name] is not None),
+        *(f"{room} is missing: what it would state is not counted" for room in missing),
+    )

@@ -44,13 +44,17 @@ def test_every_odd_field_of_a_type_without_a_preset(model_type: str) -> None:
     assert found == {}
 
 
+_HEADS_OF_THEIR_OWN = {"mistral-small-3.2-24b": "without tie_word_embeddings"}
+"""The published file is silent, and its checkpoint has a head; transformers ties what is silent since its release 5."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", THEIRS)
 def test_every_odd_field_is_counted_as_transformers_does_or_refused(name: str) -> None:
     fields = shortened(name)
     assert load_model(fields).parameters
     found = {words: wrong for words, odd in changed(fields) if (wrong := contradiction(odd))}
-    assert found == {}
+    assert found.keys() <= {_HEADS_OF_THEIR_OWN.get(name)}
 
 
 @pytest.mark.parametrize(
@@ -66,12 +70,39 @@ def test_every_odd_field_is_counted_as_transformers_does_or_refused(name: str) -
         ("lfm2-1.2b", {"full_attn_idxs": {}}, "full_attn_idxs: given an empty mapping"),
         ("modernbert-base", {"norm_bias": "x"}, "norm_bias"),
         ("llama-4-text", {"use_qk_norm": 1.5}, "use_qk_norm"),
+        ("nomic-embed-text-v1.5", {"num_attention_heads": 0}, "num_attention_heads: given 0"),
+        ("deepseek-v4-flash", {"n_shared_experts": 3}, "n_shared_experts 3 is not modelled; expected 1"),
+        ("hy3-preview", {"num_shared_experts": 0}, "num_shared_experts: given 0, expected a whole number from 1 on"),
+        ("mistral-small-3.2-24b", {"tie_word_embeddings": True}, "given true, and its text_config says false"),
+        ("qwen2-audio-7b", {"tie_word_embeddings": True}, "given true, and transformers ties none of qwen2_audio"),
     ],
 )
 def test_what_says_nothing_is_refused_by_name(name: str, change: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError) as failure:
         load_model({**(LLAMA_4 if name == "llama-4-text" else load_model(name).fields), **change})
     assert words in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_global_key_value_heads": 3}, "num_global_key_value_heads 3 does not divide num_attention_heads 16"),
+        (
+            {"moe_intermediate_size": 0},
+            "moe_intermediate_size: given 0, expected a whole number from 1 on, since enable",
+        ),
+    ],
+)
+def test_fields_of_gemma_4_that_make_no_layer_are_refused(change: dict[str, int], words: str) -> None:
+    fields = load_model("gemma-4-26b-a4b").fields
+    with pytest.raises(ConfigError, match=words):
+        load_model({**fields, "text_config": {**fields["text_config"], **change}})
+
+
+def test_one_tower_of_two_is_said_to_be_missing() -> None:
+    fields = load_model("qwen2.5-omni-7b").fields
+    found = load_model({**fields, "vision_config": None}).warnings
+    assert found == ("a mapping: vision_config is missing: what it would state is not counted",)
 
 
 def test_null_key_heads_of_smollm3_are_as_many_as_query_heads() -> None:

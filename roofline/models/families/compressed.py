@@ -159,7 +159,7 @@ COMPRESSED: dict[str, Family] = {
             "hca_rate": _rate(_HEAVY, "compress_rate_hca", 128),
             "shared_expert_intermediate_size": shared_width(1),
         },
-        only={"num_key_value_heads": 1, "attention_bias": False, "mlp_bias": False},
+        only={"num_key_value_heads": 1, "attention_bias": False, "mlp_bias": False, "n_shared_experts": 1},
         inert="scoring_func topk_method norm_topk_prob routed_scaling_factor hc_eps compress_rope_theta "
         "num_hash_layers mlp_layer_types swiglu_limit expert_dtype n_group topk_group",
     ),

@@ -70,13 +70,23 @@ def one_width(fields: Fields) -> int:
 def global_key_heads(fields: Fields) -> int | None:
     """The key/value heads of layers that attend in full, which only have a number of their own without values."""
     own = whole(fields, "num_global_key_value_heads", 0) or None
+    if own and (heads := whole(fields, "num_attention_heads", 0)) % own:
+        msg = f"num_global_key_value_heads {own} does not divide num_attention_heads {heads}"
+        raise ValueError(msg)
     return own if flag(fields, "attention_k_eq_v", False) else None
 
 
 def _where_routed(name: str) -> Rule[int | None]:
-    return Rule(
-        name, lambda fields: whole(fields, name, 0) or None if flag(fields, "enable_moe_block", False) else None
-    )
+    @rule(name)
+    def routed(fields: Fields) -> int | None:
+        if not flag(fields, "enable_moe_block", False):
+            return None
+        if (given := fields.get(name)) is not None and not whole(fields, name, 0):
+            msg = f"{name}: given {shown(given)}, expected a whole number from 1 on, since enable_moe_block is true"
+            raise ValueError(msg)
+        return whole(fields, name, 0) or None
+
+    return routed
 
 
 @rule("enable_moe_block")

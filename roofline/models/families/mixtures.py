@@ -293,6 +293,7 @@ MIXTURES: dict[str, Family] = {
             "moe_layers": routed_as_named(1),
         },
         only={"mlp_bias": False, "qk_norm": True},
+        positive="num_shared_experts",
         inert="router_scaling_factor enable_moe_fp32_combine moe_router_use_sigmoid route_norm "
         "moe_router_enable_expert_bias enable_lm_head_fp32 enable_attention_fp32_softmax expert_hidden_dim "
         "use_grouped_mm",
