@@ -94,7 +94,7 @@ def test_a_refusal_is_that_of_the_command_line(application: Application, code: i
         ("/api/predict?model=gpt2&hardware=a10&batc=1", 'query "batc": no such option; did you mean batch'),
         ("/api/predict?model=gpt2&hardware=a10&phase=prefil", "prefil"),
         ("/api/predict?config=%7B&hardware=a10", "config:1: "),
-        ("/api/predict?config=[]&hardware=a10", "config: holds a list"),
+        ("/api/predict?config=[]&hardware=a10", "config: holds an empty list"),
         ("/api/predict?model=gpt2&spec=a:%20%5B", "spec:2: "),
         ("/api/models?x=1", 'query "x": no such option'),
         ("/api/formula?phase=decode", "subject is missing"),
