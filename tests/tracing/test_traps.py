@@ -101,6 +101,34 @@ class Turned(nn.Module):
         return self.conv(x.mT).mT
 
 
+class Summed(nn.Module):
+    """A product of three tensors, a sum of rows by index, bags of rows, and distances, of which none has a weight."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.bag = how, nn.EmbeddingBag(10, 8) if how == "bag" else None
+
+    def forward(self, x: Any) -> Any:
+        if self.bag is not None:
+            return x + self.bag(torch.zeros((x.shape[0], 5), dtype=torch.int64, device=x.device))[:, None]
+        if self.how == "three":
+            return torch.einsum("bsd,btd,bte->bse", x, x, x)
+        if self.how == "distances":
+            return (-torch.cdist(x, x)).softmax(-1) @ x
+        return torch.zeros_like(x).index_add(1, torch.zeros(x.shape[1], dtype=torch.int64, device=x.device), x)
+
+
+class Back(nn.Module):
+    """A transposed convolution along the tokens."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose1d(8, 8, 3, padding=1, groups=groups)
+
+    def forward(self, x: Any) -> Any:
+        return self.conv(x.mT).mT
+
+
 PARTS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(8, 8),
     "wide": lambda: nn.Sequential(nn.Linear(8, 12, bias=False), nn.GELU(), nn.Linear(12, 8)),
@@ -110,6 +138,10 @@ PARTS: dict[str, Callable[[], nn.Module]] = {
     "one head": lambda: Mixed(1),
     "convolution": lambda: Turned(3, 1),
     "grouped": lambda: Turned(5, 4),
+    "each channel": lambda: Turned(3, 8),
+    "transposed": lambda: Back(1),
+    "transposed grouped": lambda: Back(2),
+    **{how: lambda how=how: Summed(how) for how in ("bag", "three", "distances", "rows")},
 }
 
 
