@@ -55,22 +55,30 @@ class StepClock:
     True
     """
 
-    staged = False
-    """Whether the replica may be a pipeline."""
-
     @takes(StepClockOptions)
     def __init__(self, model: AnyModel, hardware: Hardware, **options: Unpack[StepClockOptions]) -> None:
+        self._set_up(model, hardware, options, staged=False)
+
+    @classmethod
+    @takes(StepClockOptions)
+    def of_stages(cls, model: AnyModel, hardware: Hardware, **options: Unpack[StepClockOptions]) -> StepClock:
+        """The clock of a replica in pipeline stages: a step of one group of sequences through all of them."""
+        found = object.__new__(cls)
+        found._set_up(model, hardware, options, staged=True)
+        return found
+
+    def _set_up(self, model: AnyModel, hardware: Hardware, options: StepClockOptions, *, staged: bool) -> None:
         request = read_request(model, hardware, **part(RequestOptions, options))
         if request.phases != _DECODER or request.workload.decoder_start is not None:
             msg = f"{request.model.name} has {', '.join(request.phases)}; a step clock is of decoders alone"
             raise WorkloadError(msg)
         one_replica = {**options, "pp": options["pp"] or 1, "dp": options["dp"] or 1}
         layout = layout_of(options, request.fleet) or choose_layout(request, part(StepClockOptions, one_replica)).layout
-        if (layout.pp > 1 and not self.staged) or (layout.dp > 1 and layout.ep > layout.tp):
+        if (layout.pp > 1 and not staged) or (layout.dp > 1 and layout.ep > layout.tp):
             msg = f"layout {layout}: a step clock is of one replica without pipeline stages; give tp, ep or cp alone"
             raise UsageError(msg)
         layout = replace(layout, dp=1)
-        self._asked = (model, hardware, dict(options))
+        self._asked = (model, hardware, options, staged)
         self._positions = request.model.lengths.output
         self._request, self._steps = request, steps_of(request, layout)
         self._checked, self._hosted = 1, True
@@ -110,9 +118,9 @@ class StepClock:
         return found
 
     def __reduce__(self) -> tuple[Callable[..., StepClock], tuple[Any, ...]]:
-        model, hardware, options = self._asked
+        model, hardware, options, staged = self._asked
         loaded = replace(model) if isinstance(model, Model) else model
-        return _made, (type(self), loaded, hardware, options, self._checked, self._hosted)
+        return _made, (loaded, hardware, options, staged, self._checked, self._hosted)
 
     def __repr__(self) -> str:
         return f"StepClock({self._request.model.name!r}, {self._request.device.name!r}, {self._steps.layout})"
@@ -256,12 +264,6 @@ class StepClock:
         return StreamTime.of(s.program, phase, s.precision, s.machine, replayed, self._checked, self._names)
 
 
-class StagedClock(StepClock):
-    """The clock of a replica in pipeline stages: a step of one group of sequences through all of them."""
-
-    staged = True
-
-
 @dataclass(eq=False, slots=True)
 class Line:
     """The stages of a replica, of whose groups of sequences, as many as stages, each is stepped apart from the others.
@@ -308,10 +310,8 @@ class Line:
         return self.ended
 
 
-def _made(
-    kind: type[StepClock], model: AnyModel, hardware: Hardware, options: Any, checked: int, hosted: bool
-) -> StepClock:
-    found = kind(model, hardware, **options)
+def _made(model: AnyModel, hardware: Hardware, options: Any, staged: bool, checked: int, hosted: bool) -> StepClock:
+    found = (StepClock.of_stages if staged else StepClock)(model, hardware, **options)
     return found if checked == 1 and hosted else found.checking(checked, hosted=hosted)
 
 

@@ -27,7 +27,7 @@ from roofline.serving.batch_sweep import MOST
 from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import KEPT
 from roofline.serving.speculation import Speculation, read_speculation
-from roofline.serving.step_clock import AnyModel, Line, StagedClock, StepClock
+from roofline.serving.step_clock import AnyModel, Line, StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.pools import EncodePool, Transfers, encoding_s
@@ -157,7 +157,7 @@ def deployed(
         msg = f"{request.device.name} launches no kernels, and no timings of a dataflow chip are at hand"
         raise WorkloadError(msg)
     asked: StepClockOptions = {**part(StepClockOptions, options), **degrees}
-    timed, replicas = StagedClock if (degrees["pp"] or 1) > 1 else StepClock, degrees["dp"] or 1
+    timed, replicas = StepClock.of_stages if (degrees["pp"] or 1) > 1 else StepClock, degrees["dp"] or 1
     clock = timed(model, hardware, **asked)
     shown = shown_by(request.model, options) if options["encode_on"] is None else NOTHING
     found = deployment_of(clock, replicas, longest, options, options["offload"], shown)

@@ -13,7 +13,7 @@ from roofline.parallelism.layout import Layout
 from roofline.serving.batch_sweep import curves_in_flight
 from roofline.serving.hardware_choice import read_hardware
 from roofline.serving.scenario import read_question
-from roofline.serving.step_clock import Line, StagedClock
+from roofline.serving.step_clock import Line, StepClock
 from roofline.simulation.simulate import Simulation
 
 MODEL = "llama-3.1-8b"
@@ -38,7 +38,7 @@ def test_where_little_is_read_a_closed_loop_is_the_steady_state_of_compare(tp: i
 
 
 def test_groups_alike_take_the_slowest_stage_times_their_number_and_one_alone_its_path() -> None:
-    clock = StagedClock(MODEL, "4xh100", pp=4)
+    clock = StepClock.of_stages(MODEL, "4xh100", pp=4)
     line = Line.of(clock)
     assert line is not None
     new, attended = np.ones(8), np.full(8, 500.0)
