@@ -50,7 +50,11 @@ OTHERS = ("tensorrt", "llama-cpp")
 CASES: list[Case] = [
     *((model, "mi300x", {}) for model in ARCHITECTURES),
     *(("mixtral-8x7b", "b200", {"dtype": dtype}) for dtype in RECIPES),
-    *(("llama-3.1-8b", "h100", {"engine": each, "generate": 3}) for each in engine_names() if each not in OTHERS),
+    *(
+        ("llama-3.1-8b", "m4-max" if each == "mlx" else "h100", {"engine": each, "generate": 3})
+        for each in engine_names()
+        if each not in OTHERS
+    ),
     ("llama-3.1-8b", "h100", {"engine": "llama-cpp", "generate": 3, "set": {"engine.chunk": 8192}}),  # one piece
     ("llama-3.1-8b", "rtx-4090", {"dtype": "q4_k_m", "generate": 3}),
     *HOW,
