@@ -85,7 +85,7 @@ class Calibrated:
             beside = path.with_name(f"{path.stem}-device.yaml")
             fields = {**fields, "extends": beside.name}
             written.insert(0, beside)
-            _dump({**self.spec, "name": beside.stem.lower()}, beside)
+            _dump({**self.spec, "name": slug(beside.stem)}, beside)
         _dump(fields, path)
         return written
 

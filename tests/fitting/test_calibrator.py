@@ -178,14 +178,14 @@ def written(fitted: Calibrator, tmp_path: Path) -> Path:
     spec = roofs.measured_spec("synthetic", device, {"fp32": 80e9}, 15e9, "synthetic timings")
     fields = calibrating.fields_of_calibration("synthetic", machine(), fitted, 8e-6, "fp32", "synthetic timings")
     found = calibrating.Calibrated(fields, spec, fitted.fitted, {"read": 15e9}, 80e9, 8e-6, 1, 1.0, False, {})
-    spec_path, path = found.write(tmp_path / "mine.yaml")
-    assert spec_path.name == "mine-device.yaml"
+    spec_path, path = found.write(tmp_path / "Mine_1.yaml")
+    assert spec_path.name == "Mine_1-device.yaml"
     return path
 
 
 def test_the_written_calibration_predicts_from_anywhere(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calibration = read_calibration(written)
-    assert calibration.extends == "mine-device.yaml"
+    assert calibration.extends == "Mine_1-device.yaml"
     assert calibration.unfused
     monkeypatch.chdir(written.parents[1])
     prediction = predict("gpt2", written, context=100, dtype="fp32")
