@@ -112,8 +112,8 @@ def validate(model: str, flags: ValidateFlags) -> None:
     result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:
         _kept(partial(runner.write_record, result.to_dict()), output)
-    text = report_validation.validation_text
-    show(report.to_json(result.to_dict()) if flags["json"] else text(cases, result.verdict, wide=flags["wide"]))
+    told = partial(report_validation.validation_text, cases, result.verdict, wide=flags["wide"])
+    show(report.to_json(result.to_dict()) if flags["json"] else told())
     _leave(cases, result.verdict, flags["max_median_ape"], interrupted)
 
 

@@ -15,7 +15,7 @@ from roofline.models.model import Model
 from roofline.models.sources import TRANSFORMERS
 from roofline.number import exact
 from roofline.tracing.inputs import CACHE, HINTS, Given, Input, read_inputs
-from roofline.tracing.trace import import_torch, trace
+from roofline.tracing.trace import Mode, import_torch, trace
 
 
 def trace_source(
@@ -34,6 +34,7 @@ def trace_source(
     from roofline.tracing.hollow import hollow  # noqa: PLC0415  (needs torch)
     from roofline.tracing.running import blaming  # noqa: PLC0415
 
+    mode: Mode = "training" if training else "decoding" if decoding else "inference"
     with contextlib.redirect_stdout(sys.stderr):
         if where.startswith(TRANSFORMERS):
             module, usual = from_transformers(where.removeprefix(TRANSFORMERS))
@@ -42,14 +43,13 @@ def trace_source(
                 usual |= _labels(module)
             if decoding:
                 usual = _one_token(module, usual)
-            given, named, how = {**usual, **inputs}, type(module).__name__, {"training": training, "decoding": decoding}
-            return _checked(module, given, dims, named, (ones, at), strict=strict, **how)
+            return _checked(module, {**usual, **inputs}, dims, type(module).__name__, (ones, at), mode, strict=strict)
         build = load_function(where, where, lambda: blaming(where))
         with blaming(where), hollow():
             module = build()
         check_module(module, where)
         _check_caches(inputs, where, decoding)
-        return _checked(module, inputs, dims, "", (ones, at), strict=strict, training=training)
+        return _checked(module, inputs, dims, "", (ones, at), "training" if training else "inference", strict=strict)
 
 
 def _one_token(module: Any, usual: Mapping[str, Given]) -> dict[str, Given]:
@@ -72,15 +72,13 @@ def _check_caches(inputs: Mapping[str, Given], where: str, decoding: bool) -> No
 
 def _checked(
     module: Any, inputs: Mapping[str, Given], dims: Mapping[str, int], name: str,
-    where: tuple[Collection[str], Mapping[str, int] | None], *, strict: bool, training: bool, decoding: bool = False,
+    where: tuple[Collection[str], Mapping[str, int] | None], mode: Mode, *, strict: bool,
 ) -> Model:  # fmt: skip
     """A module traced at the sizes of ``where``, and again with each letter of the others that it names at 1."""
     ones, at = where
 
     def traced(given: Mapping[str, Given]) -> Model:
-        return trace(
-            module, given, dims=dims, name=name, at=at, strict=strict, training=training, decoding=decoding
-        )  # fmt: skip
+        return trace(module, given, dims=dims, name=name, at=at, strict=strict, mode=mode)
 
     model = traced(inputs)
     given = read_inputs(inputs)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from roofline.errors import MissingExtraError, UsageError
 from roofline.models.model import Model, traced_model
 from roofline.tracing.inputs import Given, Input, read_dims, read_hints, read_inputs
+
+Mode: TypeAlias = Literal["inference", "training", "decoding"]
+"""Which pass of a module is noted: forward, forward and backward, or a decode step over caches."""
 
 
 def trace(
@@ -19,8 +22,7 @@ def trace(
     source: str = "",
     strict: bool = False,
     at: Mapping[str, int] | None = None,
-    training: bool = False,
-    decoding: bool = False,
+    mode: Mode = "inference",
 ) -> Model:
     """A torch module as a model that ``predict``, ``formula`` and all others take: one forward pass, in letters.
 
@@ -30,9 +32,9 @@ def trace(
     too, or a question about those is refused. ``source`` is what a file of the trace says that it was built from. The
     code of the module is run, once, in inference, on tensors that hold no data: no weights are allocated.
 
-    ``training`` notes the backward pass of the loss that ``forward`` returns too, with the module in the mode that it
-    is in: a model for ``roofline.train``. An input such as ``"cache:B,8,S,64"`` is a cache of keys or values, and the
-    pass a decode step over it; ``decoding`` makes the caches of S - 1 tokens by the module of transformers itself.
+    ``mode`` training notes the backward pass of the loss that ``forward`` returns too, with the module in the mode that
+    it is in: a model for ``roofline.train``. An input such as ``"cache:B,8,S,64"`` is a cache of keys or values, and the
+    pass a decode step over it; ``mode`` decoding makes the caches of S - 1 tokens by the module of transformers itself.
 
     FLOPs are those of the contractions that run, bytes those of kernels in which elementwise work, norms and gathers
     between two contractions are one. What has no known cost is a warning, and makes counts lower bounds; ``strict``
@@ -46,7 +48,7 @@ def trace(
     inputs = read_inputs(example_inputs)
     numbers = read_dims(dims or {}, inputs)
     said = (name or type(module).__name__, source)
-    how = {"training": training, "decoding": decoding}
+    how = {"training": mode == "training", "decoding": mode == "decoding"}
     return _traced(module, inputs, numbers, said, read_hints(at or {}), how, strict=strict)
 
 

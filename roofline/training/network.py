@@ -112,7 +112,7 @@ def check_traced(network: Model, asked: TrainOptions) -> None:
     if traced is None or traced.recording.backward is None:
         msg = (
             f"{network.name} was traced in inference, and nothing says what its operators save; give its code "
-            "(FILE.py:FUNCTION), or trace(module, inputs, training=True)"
+            '(FILE.py:FUNCTION), or trace(module, inputs, mode="training")'
         )
         raise WorkloadError(msg)
     for option, instead in _ITS_OWN.items():

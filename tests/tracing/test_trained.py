@@ -87,7 +87,7 @@ SIZES = {"B": 4, "S": 7}
 def traced(name: str) -> tuple[Model, Any]:
     make, inputs = MODULES[name]
     module = make()
-    return roofline.trace(module, inputs, training=True), module
+    return roofline.trace(module, inputs, mode="training"), module
 
 
 def given(inputs: dict[str, str]) -> dict[str, Any]:
@@ -139,13 +139,13 @@ def test_each_weight_has_one_gradient_of_its_size(name: str) -> None:
 
 
 def test_a_fused_attention_runs_back_as_one_kernel_of_five_contractions() -> None:
-    model = roofline.trace(Words(scaled_dot_product_attention), MODULES["words"][1], training=True)
+    model = roofline.trace(Words(scaled_dot_product_attention), MODULES["words"][1], mode="training")
     step, _ = model.config.training(SQUARE)  # type: ignore[union-attr]
     ops = {(phase, op.name): op for phase in step.phases for _, op in step.in_phase(phase)}
     one, back = ops[Phase.FORWARD, "attention"], ops[Phase.BACKWARD, "attention.backward"]
     assert back.kind == one.kind == "attention"
     assert 2 * back.flops(SIZES) == 5 * one.flops(SIZES) > 0
-    eager = roofline.trace(Words(), MODULES["words"][1], training=True)
+    eager = roofline.trace(Words(), MODULES["words"][1], mode="training")
     counted = [model_flops(traced_network(each, SQUARE).step, dict.fromkeys("TSM", 7), 4) for each in (model, eager)]
     assert counted[0] == counted[1]  # scores that the kernel computes once more are not the model's
 
@@ -173,7 +173,7 @@ class NoLoss(nn.Linear):
 
 
 def test_a_module_without_a_loss_is_a_lower_bound_and_options_of_stated_networks_are_refused() -> None:
-    model = roofline.trace(NoLoss(8, 8), {"input": "B,S,8"}, training=True)
+    model = roofline.trace(NoLoss(8, 8), {"input": "B,S,8"}, mode="training")
     assert "returns no loss" in model.warnings[0]
     for options, words in (({"lora": 4}, "put the adapters into the module"), ({"tp": 2}, "cannot split a traced")):
         with pytest.raises(RooflineError, match=words):
@@ -182,7 +182,7 @@ def test_a_module_without_a_loss_is_a_lower_bound_and_options_of_stated_networks
         with pytest.raises(RooflineError, match=words):
             roofline.train(bad, "h100", sequence=8, batch=4)
     with pytest.raises(RooflineError, match="depends on a parameter that learns"):
-        roofline.trace(NoLoss(8, 8).requires_grad_(False), {"input": "B,S,8"}, training=True)
+        roofline.trace(NoLoss(8, 8).requires_grad_(False), {"input": "B,S,8"}, mode="training")
 
 
 class Grouped(nn.Conv1d):
@@ -194,7 +194,7 @@ class Grouped(nn.Conv1d):
 
 def test_a_grouped_convolution_takes_twice_its_flops_backward_where_torch_counts_one_group() -> None:
     layer, once = Grouped(8, 8, 5, padding=2, groups=4), 2 * 4 * 7 * 8 * 2 * 5
-    model = roofline.trace(nn.Sequential(nn.Conv1d(8, 8, 1), layer), {"input": "B,8,S"}, training=True)
+    model = roofline.trace(nn.Sequential(nn.Conv1d(8, 8, 1), layer), {"input": "B,8,S"}, mode="training")
     with FlopCounterMode(display=False) as seen:
         layer(torch.zeros(4, 8, 7, requires_grad=True)).backward()
     step, _ = model.config.training(SQUARE)  # type: ignore[union-attr]
@@ -232,7 +232,7 @@ def saved_by(network: Any) -> int:
 
 
 def test_a_graph_compiler_makes_elementwise_work_again_that_eager_torch_saves() -> None:
-    model = roofline.trace(Written(), MODULES["words"][1], training=True)
+    model = roofline.trace(Written(), MODULES["words"][1], mode="training")
     eager, compiled = (traced_network(model, SQUARE, compiled=each) for each in (False, True))
     rows = 4 * SIZES["B"] * SIZES["S"]  # of each layer: its input, 1 / rms, the norm, up, gate, act; at both ends more
     assert saved_by(compiled) == rows * (3 * (16 + 1 + 16 + 3 * 40) + 16 + 31) + 4  # + what the loss divides by
@@ -263,7 +263,7 @@ def test_a_graph_compiler_saves_what_that_of_torch_saves(make: Any) -> None:
     split = {"partition_fn": min_cut_rematerialization_partition, "decompositions": select_decomp_table()}
     aot_function(run, note, lambda graph, _: graph, **split)(*weights.values(), *inputs.values())
     torchs = sum(each.numel() * each.element_size() for each in kept)
-    model = roofline.trace(module, MODULES["words"][1], training=True)
+    model = roofline.trace(module, MODULES["words"][1], mode="training")
     statistics = 2 * 4 * SIZES["B"] * SIZES["S"]  # of the loss's rows: the softmax here is one call
     ours = saved_by(traced_network(model, SQUARE, compiled=True))
     assert torchs - ours in (0, statistics)
