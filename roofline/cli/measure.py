@@ -19,6 +19,7 @@ from roofline.options.keywords import part
 from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, ValidateOptions
 
 if TYPE_CHECKING:
+    from roofline.hardware.spec import HardwareSpec
     from roofline.prediction.predict import Prediction
 
 Written = TypeVar("Written")
@@ -105,9 +106,7 @@ def validate(model: str, flags: ValidateFlags) -> None:
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False
     else:
         opened = _open(flags["device"], _threads(flags["threads"]))
-        if (opened.kind == "cpu") != (prediction.hardware.kind == "cpu"):
-            spec = prediction.hardware
-            warn(f"{spec.name} is a {spec.kind}, and {opened.kind} is timed here; roofline calibrate describes it")
+        _warn_of_another(prediction.hardware, opened.kind)
         cases, interrupted = _timed(prediction, opened, seconds, flags, None if isinstance(subject, str) else model)
     result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:
@@ -115,6 +114,12 @@ def validate(model: str, flags: ValidateFlags) -> None:
     told = partial(report_validation.validation_text, cases, result.verdict, wide=flags["wide"])
     show(report.to_json(result.to_dict()) if flags["json"] else told())
     _leave(cases, result.verdict, flags["max_median_ape"], interrupted)
+
+
+def _warn_of_another(spec: HardwareSpec, timed: str) -> None:
+    """Warns where a CPU is timed beside the spec of what is none, or the other way round."""
+    if (timed == "cpu") != (spec.kind == "cpu"):
+        warn(f"{spec.name} is a {spec.kind}, and {timed} is timed here; roofline calibrate describes it")
 
 
 def _as_named(file: Path, eager: Prediction, usual: Callable[[], Prediction]) -> Prediction:

@@ -33,8 +33,9 @@ def trace(
     code of the module is run, once, in inference, on tensors that hold no data: no weights are allocated.
 
     ``mode`` training notes the backward pass of the loss that ``forward`` returns too, with the module in the mode that
-    it is in: a model for ``roofline.train``. An input such as ``"cache:B,8,S,64"`` is a cache of keys or values, and the
-    pass a decode step over it; ``mode`` decoding makes the caches of S - 1 tokens by the module of transformers itself.
+    it is in: a model for ``roofline.train``. An input such as ``"cache:B,8,S,64"`` is a cache of keys or values, and
+    the pass a decode step over it; ``mode`` decoding makes the caches of S - 1 tokens by the module itself, one of
+    transformers.
 
     FLOPs are those of the contractions that run, bytes those of kernels in which elementwise work, norms and gathers
     between two contractions are one. What has no known cost is a warning, and makes counts lower bounds; ``strict``
