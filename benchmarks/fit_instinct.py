@@ -358,6 +358,7 @@ def class_fields(data: Path) -> dict[str, Any]:
     """The class with the kinds that its devices' rows have, in the smooth form; its general constants stay.
 
     In 16 bits it reaches no more of the peak than its slowest device, whose best matmul is the general constant.
+    Mixtures have no kinder latency than any of its devices.
     """
     fields = read_yaml(_file(f"classes/{CLASS}"))
     sets: dict[str, list[Matmuls]] = {}
@@ -388,7 +389,10 @@ def class_fields(data: Path) -> dict[str, Any]:
     grouped: dict[str, Any] = {}
     for dtype, own in mixtures.items():
         chain = expert_fits.fitted(own, None if dtype == "bf16" else passes_of(own[-1], data))
-        logs = np.concatenate([strange, *(learn_mixtures(each, passes_of(each, data))[1] for each in own)])
+        alone = [learn_mixtures(each, passes_of(each, data)) for each in own]
+        slowest = max([chain, *(each for each, _ in alone)], key=lambda each: each.grouped.latency_s)
+        chain = replace(chain, grouped=replace(chain.grouped, latency_s=slowest.grouped.latency_s))
+        logs = np.concatenate([strange, *(each for _, each in alone)])
         evidence = f"{sum(map(len, own))} rows, and each device left out where there are two"
         _put(grouped, dtype, fields_of(chain.grouped, band_over(logs), evidence))
         if dtype == "bf16":

@@ -106,8 +106,8 @@ def validate(model: str, flags: ValidateFlags) -> None:
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False
     else:
         opened = _open(flags["device"], _threads(flags["threads"]))
-        _warn_of_another(prediction.hardware, opened.kind)
         cases, interrupted = _timed(prediction, opened, seconds, flags, None if isinstance(subject, str) else model)
+        _warn_of_another(prediction.hardware, opened.kind)
     result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:
         _kept(partial(runner.write_record, result.to_dict()), output)

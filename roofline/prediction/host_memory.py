@@ -39,7 +39,7 @@ def kept_in_host(program: Program, offload: str | None, device: HardwareSpec, pr
     >>> llama, bf16 = load_model("llama-3.1-8b").program(), Precision("bf16", "bf16", "bf16")
     >>> held = kept_in_host(llama, "weights=16", load_hardware("rtx-4090"), bf16)
     >>> [float(weights_bytes(each, each.sizes, bf16)) / 1e9 for each in (llama, held)]
-    [16.060522496, 9.080672256]
+    [16.060522496, 9.080938496]
     """
     if offload is None:
         return program

@@ -67,7 +67,7 @@ class Recording:
     @classmethod
     def asked(cls, model: AnyModel, hardware: Hardware, letters: Collection[str], options: PredictOptions) -> Recording:
         """What the keywords of ``predict`` ask for, which are the point at which the recording is made."""
-        if options["offload"] is not None:
+        if options.get("offload") is not None:
             msg = "offload: a tape knows nothing of weights in the host's memory; leave it out"
             raise UsageError(msg)
         request = read_request(model, hardware, **part(RequestOptions, options))

@@ -92,7 +92,8 @@ def test_an_order_within_its_budget_costs_at_most_that_and_what_exceeds_it_says_
     assert "to rent for 4 years > 1,000 USD" in told
     assert "for 4 years of rent (--years)" in told
     units, most = free.orders[0].units, free.orders[0].most
-    half, serves = units // 2, most * (units // 2) / units * 0.8
+    half, replicas = units // 2, free.orders[0].point.replicas
+    serves = most * (half * replicas // units) / replicas * 0.8  # whole ones
     assert reasons["rtx-4090"] == (
         f"{units} units cost {units * 1600:,} USD > {units * 800:,} USD, {half} units serve {serves:.3g} req/s of 50"
     )

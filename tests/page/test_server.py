@@ -284,7 +284,7 @@ def test_a_port_that_is_taken_is_one_line() -> None:
 
 def test_without_the_extra_its_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'roofline\[web\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[web\]'"):
         server.application()
     assert "'.[web]'" in refusal(7, "page")
 

@@ -68,7 +68,7 @@ def test_a_refusal_is_one_line(name: str, arguments: dict[str, Any], problem: st
 
 def test_without_the_extra_its_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'roofline\[web\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[web\]'"):
         serve_tools()
     assert "'.[web]'" in refusal(7, "mcp")
 

@@ -42,7 +42,7 @@ def test_the_bottleneck_that_moved_is_named() -> None:
     after = predict("llama-3.1-8b", "h100", context=2000, sparsity="0.95:bitmap")
     assert rows(context=2000, sparsity="0.95:bitmap")["decode.bound_by"].after == "latency"
     line = next(line for line in compared(after).splitlines() if line.startswith("decode bound by"))
-    assert line.split() == [Phase.DECODE, "bound", "by", "memory", "latency", "moved"]
+    assert line.split() == [Phase.DECODE, "bound", "by", "memory", "latency", "changed"]
 
 
 def test_nothing_compressed_has_no_before() -> None:

@@ -49,7 +49,7 @@ def test_a_library_without_rows_is_never_faster_has_a_wider_band_and_is_told(lib
     assert attention(found).low_s == attention(usual).low_s
     assert attention(found).high_s == pytest.approx(attention(usual).high_s * slower)
     assert strange(found) == [f"no attention of {library} was timed for h100-sxm-80gb: it takes the constants of fa3, "
-                              f"the slow end of its band {slower:g} x as far"]  # fmt: skip
+                              f"the slow end of its band widened {slower:g} x"]  # fmt: skip
 
 
 def test_a_young_engine_widens_once() -> None:
@@ -75,7 +75,7 @@ def test_compare_runs_the_kernels_that_predict_runs() -> None:
         curve = result.rows[0].curve
         assert curve.running is not None
         assert curve.running.kernels.attention == kernels
-        assert f", attention {kernels}, " in comparison_text(result)
+        assert f"; attention {kernels}; " in comparison_text(result)
         assert curve.constants is not None
         assert curve.constants.kernels == predict(MODEL, "h100", **lengths, **asked).constants.kernels
 

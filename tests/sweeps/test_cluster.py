@@ -102,6 +102,6 @@ def test_without_dask_a_line_says_what_to_install(tmp_path: Path, monkeypatch: p
         return real(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'roofline\[cluster\]'") as failure:
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[cluster\]'") as failure:
         roofline.sweep(STUDY, tmp_path, workers="dask://127.0.0.1:8786")
     assert str(pickle.loads(pickle.dumps(failure.value))) == str(failure.value)

@@ -77,7 +77,7 @@ def test_a_halved_bandwidth_fails_and_points_at_the_memory_bound_operators(table
 def test_counted_bytes_stand_beside_predicted_ones(table: Path) -> None:
     text = answer("validate", *DECODE, "--measurements", str(table))
     header = next(line for line in text.splitlines() if line.startswith("operator  "))
-    assert header.split()[-2:] == ["bytes", "counted"]
+    assert header.split()[-3:] == ["bytes", "DRAM", "bytes"]
 
 
 def test_json_has_environment_free_cases_and_the_digest(table: Path, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_what_kernels_take_longer_in_the_step_is_told_where_it_matters() -> None
     assert found.slower_in_step() == [("cat", 2.0, 0.5), ("view", 0.5, 0.0)]
     text = validation_text([found], Verdict.of([found]))
     assert "unattributed: 10.0% of the step passes between operators" in text
-    assert "kernels by themselves come to 89% of the step" in text
+    assert "operators timed by themselves sum to 89% of the step" in text
     assert "cat: 2 s in the profiled step, 500 ms by itself" in text
     assert case(operator("a", 1.0, 8.0)).slower_in_step() == []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from roofline.errors import shown
 from roofline.models.families.family import Family, Fields, Rule, causal, rule
-from roofline.models.families.mixtures import MIXTURE, shared_width
+from roofline.models.families.mixtures import MIXTURE
 from roofline.models.families.recurrent_rules import listed
 from roofline.models.families.rules import FULL, SLIDING, layers, routed_by_pattern, whole
 
@@ -157,7 +157,9 @@ COMPRESSED: dict[str, Family] = {
             "layer_types": _compressed_by_ratio,
             "csa_rate": _rate(_SPARSE, "compress_rate_csa", 4),
             "hca_rate": _rate(_HEAVY, "compress_rate_hca", 128),
-            "shared_expert_intermediate_size": shared_width(1),
+            "shared_expert_intermediate_size": rule("moe_intermediate_size")(
+                lambda fields: fields["moe_intermediate_size"]
+            ),
         },
         only={"num_key_value_heads": 1, "attention_bias": False, "mlp_bias": False, "n_shared_experts": 1},
         inert="scoring_func topk_method norm_topk_prob routed_scaling_factor hc_eps compress_rope_theta "
