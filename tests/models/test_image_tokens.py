@@ -18,7 +18,7 @@ from roofline.models.towers.rules import Size, pictures
 SIZES = [(1, 1), (28, 28), (224, 224), (336, 672), (640, 480), (1024, 768), (1080, 1920), (1500, 31), (4096, 2160)]
 SIZES += [(9000, 60)]
 TEXT = {
-    "hidden_size": 64, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 9, "num_attention_heads": 4,
+    "hidden_size": 3584, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 9, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 64, "head_dim": 16,
 }  # fmt: skip
 

@@ -289,7 +289,9 @@ def test_a_wrapper_stands_for_its_text_model():
         'a mapping: the text model of "qwen3_5" alone is read',
         "a mapping: its multi-token prediction (1) is not counted",
     )
-    whole = load_model({**wrapper, "vision_config": {"depth": 27}, "tie_word_embeddings": False})
+    whole = load_model(
+        {**wrapper, "vision_config": {"depth": 27, "out_hidden_size": 5120}, "tie_word_embeddings": False}
+    )
     assert (whole.model_type, whole.parameters) == ("qwen3_5", 27_356_728_560)
     assert whole.warnings == ("a mapping: its multi-token prediction (1) is not counted",)
     tied = load_model({**wrapper, "tie_word_embeddings": True})

@@ -157,7 +157,7 @@ COMPRESSED: dict[str, Family] = {
             "layer_types": _compressed_by_ratio,
             "csa_rate": _rate(_SPARSE, "compress_rate_csa", 4),
             "hca_rate": _rate(_HEAVY, "compress_rate_hca", 128),
-            "shared_expert_intermediate_size": rule("moe_intermediate_size")(
+            "shared_expert_intermediate_size": rule("shared_expert_intermediate_size")(
                 lambda fields: fields["moe_intermediate_size"]
             ),
         },

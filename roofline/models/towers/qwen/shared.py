@@ -20,9 +20,9 @@ def merged(fields: Fields, width: int) -> list[dict[str, Any]]:
     return [{"width": fields["hidden_size"] * fields["merge"] ** 2, "function": "gelu"}, {"width": width}]
 
 
-@rule("out_hidden_size outer.text_width")
+@rule("out_hidden_size")
 def _merger(fields: Fields) -> list[dict[str, Any]]:
-    return merged(fields, whole(fields, "out_hidden_size", fields["outer.text_width"]))
+    return merged(fields, whole(fields, "out_hidden_size", 3584))  # as transformers fills it
 
 
 @rule("in_channels in_chans spatial_patch_size")
