@@ -11,6 +11,7 @@ from roofline.errors import ConfigError, shown
 from roofline.models.mapping import mapped
 from roofline.models.shapes.config import Config, parse_config
 from roofline.models.sources import Source, read_json
+from roofline.models.wrappers import SILENT_HEAD
 
 _ROOMS = {"vision_config": "vision", "audio_config": "sound"}
 """What a file calls a tower -> the field of the decoder's shape."""
@@ -74,10 +75,28 @@ def _check_head(source: Source) -> None:
         return
     if not isinstance(text := fields.get("text_config"), Mapping):
         return
-    tied, own = fields.get("tie_word_embeddings"), text.get("tie_word_embeddings")
+    tied, own = fields.get("tie_word_embeddings", False), text.get("tie_word_embeddings")
+    silent = SILENT_HEAD.get(kind, own)
+    if "tie_word_embeddings" not in fields and own is not None and own is not silent:
+        msg = (
+            f"{source.where}: tie_word_embeddings: the text_config says {str(own).lower()}, and transformers takes "
+            f"{str(silent).lower()} for {kind}, which says nothing; state it beside the text_config"
+        )
+        raise ConfigError(msg)
+    if tied is None:
+        msg = f"{source.where}: tie_word_embeddings: given null, expected true or false"
+        raise ConfigError(msg)
     if tied is True and (own is False or kind in _UNTIED):
         other = "its text_config says false" if own is False else f"transformers ties none of {kind}"
         msg = f"{source.where}: tie_word_embeddings: given true, and {other}; give false"
+        raise ConfigError(msg)
+
+
+def _check_features(source: Source) -> None:
+    """Raises ConfigError where the projector reads what several layers of a tower say, side by side, or none does."""
+    layers = source.fields.get("vision_feature_layer")
+    if isinstance(layers, list) and len(layers) != 1:
+        msg = f"{source.where}: vision_feature_layer: features of {len(layers)} layers are not modelled, expected one"
         raise ConfigError(msg)
 
 
@@ -92,6 +111,7 @@ def sight_of(source: Source, overrides: Mapping[str, Any]) -> Sight:
     """
     fields, rooms = source.fields, _rooms(source)
     _check_head(source)
+    _check_features(source)
     if not rooms:
         return Sight()
     shape: dict[str, Any] = {}

@@ -30,6 +30,9 @@ _SILENT = {
 """What the class of a text model takes for the sizes that a wrapper's file leaves out, as transformers writes it."""
 
 
+SILENT_HEAD = {"internvl": True, "kimi_k25": True, "qwen3_vl": False, "qwen3_vl_moe": False}
+"""Whether the class of a wrapper ties the head where its file is silent, if its text model's class does otherwise."""
+
 _UNNAMED = {"llava": "llama", "llava_next": "llama", "minimax_m3_vl": "minimax_m3_vl_text"}
 """What the class of a wrapper takes its text model for, where the file does not say of which type that is."""
 
@@ -53,9 +56,11 @@ def _filled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     text = fields.get("text_config")
     if not isinstance(text, Mapping):
         return fields
-    if str(fields.get("model_type")).endswith("_thinker"):  # untied where it is silent, whatever its text model's class
-        fields = {"tie_word_embeddings": False, **fields}
-    unnamed = _UNNAMED.get(str(fields.get("model_type"))) if text.get("model_type") is None else None
+    kind = str(fields.get("model_type"))
+    head = False if kind.endswith("_thinker") else SILENT_HEAD.get(kind)
+    if head is not None and "tie_word_embeddings" not in text:
+        fields = {"tie_word_embeddings": head, **fields}
+    unnamed = _UNNAMED.get(kind) if text.get("model_type") is None else None
     named = {"model_type": unnamed} if unnamed is not None else {}
     silent = _SILENT.get(str({**text, **named}.get("model_type")), {})
     return {**fields, "text_config": {**silent, **text, **named}} if silent or named else fields

@@ -24,6 +24,8 @@ _BY_LAYER = (
     "block_types",
     "hybrid_override_pattern",
     "moe_layer_freq",
+    "num_attention_heads_per_layer",
+    "mlp_layer_types",
 )
 _INDEXER = "sparse_attention_config"
 _OF_NO_NETWORK = ("architectures", "dtype", "id2label", "label2id", "transformers_version")
@@ -49,7 +51,10 @@ def shortened(name: str) -> dict[str, Any]:
         fields["num_kv_shared_layers"] = min(shared, _MOST // 4)
     if isinstance(inner := fields.get(_INDEXER), dict):
         fields[_INDEXER] = {key: each[:_MOST] if isinstance(each, list) else each for key, each in inner.items()}
-    return fields | {key: fields[key][:_MOST] for key in _BY_LAYER if fields.get(key)}
+    fields |= {key: fields[key][:_MOST] for key in _BY_LAYER if fields.get(key)}
+    if fields["model_type"] == "gemma4_text":  # transformers makes the last layer full, whatever the file says
+        fields["layer_types"] = [*fields["layer_types"][:-1], "full_attention"]
+    return fields
 
 
 def short_defaults(model_type: str) -> dict[str, Any]:
