@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import lru_cache, reduce
 from typing import Protocol, TypeAlias
 
@@ -105,9 +106,20 @@ def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Numbe
 
     ``sizes`` may hold letters instead of the configuration's numbers.
     """
+    return _parts_of_weights(program, sizes, precision, lambda tensor: 1 - tensor.hosted)
+
+
+def hosted_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
+    """The same of what lies in the host's memory."""
+    return _parts_of_weights(program, sizes, precision, lambda tensor: tensor.hosted)
+
+
+def _parts_of_weights(
+    program: Program, sizes: Sizes, precision: Precision, part: Callable[[Tensor], Fraction]
+) -> Number:
     held = (*program.weights(), *program.scales())
     stated = sum(
-        program.resident(group, op, tensor, sizes) * precision.width(tensor) * (1 - tensor.hosted)
+        program.resident(group, op, tensor, sizes) * precision.width(tensor) * part(tensor)
         for group, op, tensor in held
     )
     return program.held(exact(stated))

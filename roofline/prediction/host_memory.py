@@ -11,6 +11,7 @@ host's memory itself. llama.cpp computes few tokens on the CPU in place of copyi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -55,23 +56,17 @@ def kept_in_host(program: Program, offload: str | None, device: HardwareSpec, pr
         raise WorkloadError(msg)
     what = what.strip()
     if what == "experts":
-        return _with_hosted(program, {}, experts=Fraction(1))
+        return _with_hosted(program, lambda _, tensor: Fraction("X" in tensor.letters))
     if re.fullmatch(r"\d{1,6}", what, re.ASCII):
-        return _with_hosted(program, {"layers": _layers(program, int(what))})
-    return _with_hosted(program, {"all": _size(program, what, precision)})
-
-
-def hosted_bytes(program: Program, precision: Precision) -> int:
-    """Bytes of the weights that lie in the host's memory, for one device."""
-    sizes = {name: exact(size) for name, size in program.sizes.items()}
-    held = (each for each in (*program.weights(), *program.scales()) if each[2].hosted)
-    stated = sum(program.resident(*each, sizes) * precision.width(each[2]) * each[2].hosted for each in held)
-    return int(as_fraction(program.held(exact(stated))))
+        layers = _layers(program, int(what))
+        return _with_hosted(program, lambda group, _: layers if group.stacked else Fraction(0))
+    part = _size(program, what, precision)
+    return _with_hosted(program, lambda _, __: part)
 
 
 def _layers(program: Program, asked: int) -> Fraction:
     """Which share of the layers so many are."""
-    every = {group.name: int(as_fraction(group.times(program.sizes))) for group in program.groups if group.stacked}
+    every = {group.name: int(as_fraction(group.layers(program.sizes))) for group in program.groups if group.stacked}
     have = sum(every.values())
     if not 0 < asked <= have:
         msg = f"offload weights={asked}: the network has {have} layers, expected 1 to {have} of them"
@@ -94,18 +89,16 @@ def _size(program: Program, what: str, precision: Precision) -> Fraction:
     return as_fraction(asked) / have
 
 
-def _with_hosted(program: Program, shares: dict[str, Fraction], experts: Fraction = Fraction(0)) -> Program:
-    """The program with a share of the weights of layers, of all, or of routed experts in the host's memory."""
-
-    def share(group: Group, op: Op, tensor: Tensor) -> Fraction:
-        if tensor.role not in ("weight", "scale") or tensor.adapts:
-            return Fraction(0)
-        if experts:
-            return experts if "X" in tensor.letters else Fraction(0)
-        return shares.get("all", shares.get("layers", Fraction(0)) if group.stacked else Fraction(0))
+def _with_hosted(program: Program, share: Callable[[Group, Tensor], Fraction]) -> Program:
+    """The program with a share of its weights in the host's memory; adapters stay on the device."""
 
     def moved(group: Group, op: Op) -> Op:
-        reads = tuple(replace(tensor, hosted=share(group, op, tensor)) for tensor in op.reads)
+        reads = tuple(
+            replace(tensor, hosted=share(group, tensor))
+            if tensor.role in ("weight", "scale") and not tensor.adapts
+            else tensor
+            for tensor in op.reads
+        )
         return op if reads == op.reads else replace(op, reads=reads)
 
     groups = tuple(replace(group, ops=tuple(moved(group, op) for op in group.ops)) for group in program.groups)

@@ -41,7 +41,7 @@ from roofline.version import versions
 
 if TYPE_CHECKING:
     from roofline.prediction.layouts.search import Chosen
-from roofline.prediction.host_memory import hosted_bytes
+from roofline.cost.residency import hosted_bytes
 from roofline.units import format_quantity
 
 
@@ -104,7 +104,10 @@ class Prediction:
     @cached_property
     def hosted_bytes(self) -> int:
         """The weights that lie in the host's memory, for each device. [B]"""
-        return hosted_bytes(self.steps.program, self.precision) if self.request.asked["offload"] else 0
+        if not self.request.asked["offload"]:
+            return 0
+        program = self.steps.program
+        return int(settled(hosted_bytes(program, program.sizes, self.precision)))
 
     @property
     def layout(self) -> Layout:

@@ -118,8 +118,8 @@ def read_request(
     conventions = Conventions.under(engine, device.words, options)
     recipe = recipe_under(engine, device, options, network)
     compression, adapters = read_compression(options), read_adapters(options)
-    program, storage = _stored(network, conventions, compression, adapters, recipe, device, engine)
-    program = kept_in_host(program, options["offload"], device, recipe.precision)
+    offload = options["offload"]
+    program, storage = _stored(network, conventions, compression, adapters, recipe, device, engine, offload)
     check_routed(program, options["routing"], network.name)
     phases, workload = _work(network, program, engine, options)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)
@@ -155,8 +155,8 @@ def stored_as(request: Request, word: str) -> Request:
     r = request
     asked: Dtypes = {**part(Dtypes, r.asked), "dtype": word, "weight_dtype": None, "activation_dtype": None}
     recipe = recipe_under(r.engine, r.device, asked, r.model)
-    program, storage = _stored(r.model, r.conventions, r.compression, r.adapters, recipe, r.device, r.engine)
-    program = kept_in_host(program, r.asked["offload"], r.device, recipe.precision)
+    how = recipe, r.device, r.engine, r.asked["offload"]
+    program, storage = _stored(r.model, r.conventions, r.compression, r.adapters, *how)
     return replace(r, program=program, recipe=recipe, storage=storage)
 
 
@@ -168,10 +168,12 @@ def _stored(
     recipe: Recipe,
     device: HardwareSpec,
     engine: Engine,
+    offload: str | None,
 ) -> tuple[Program, tuple[str, ...]]:
-    """The network as it is stored and as the engine runs it, and what the reader should know of how it is stored."""
+    """The network as it is stored, where, and as the engine runs it; what a reader should know of how it is stored."""
     gain = sparse_gain(device, recipe, "2:4")
-    return _run_by(Same(engine), Same(model.program(conventions)), compression, adapters, recipe, gain)
+    program, notes = _run_by(Same(engine), Same(model.program(conventions)), compression, adapters, recipe, gain)
+    return kept_in_host(program, offload, device, recipe.precision), notes
 
 
 @lru_cache(maxsize=256)
