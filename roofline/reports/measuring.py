@@ -18,7 +18,7 @@ WHY = {
     "KMP_BLOCKTIME": "the same, for Intel's OpenMP",
     "OMP_NUM_THREADS": "as many threads as are timed",
     "MKL_NUM_THREADS": "as many threads as are timed",
-    "MALLOC_MMAP_THRESHOLD_": "large tensors come from memory that is there already, not from new pages",
+    "MALLOC_MMAP_MAX_": "tensors above 32 MiB too come from memory that is there already, not from new pages",
     "MALLOC_TRIM_THRESHOLD_": "freed memory stays; else each page of the next tensor costs microseconds",
     "MALLOC_TOP_PAD_": "the heap grows in large steps",
 }
