@@ -21,6 +21,7 @@ from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.recompute import NOTHING, Recompute
 from roofline.training.activations import Activations, Holding
+from roofline.training.at_rest import POLICY_AXIS, AtRest, joined
 from roofline.training.question import TrainingQuestion
 from roofline.training.resting import LocalWeight, Resting, Sharding, local_weights
 
@@ -30,9 +31,6 @@ STAGES = (0, 1, 2)
 MOMENTS = ("as the backward pass of the head begins", "as gradients of the head are split",
            "as a layer runs backward", "as the first layer runs backward", "as the backward pass ends")  # fmt: skip
 """When memory may be fullest."""
-
-POLICY_AXIS, SHARDING_AXIS = 1, 2
-"""Axes."""
 
 _AXES = (..., None, None)
 """Of layouts, policies and shardings."""
@@ -75,8 +73,8 @@ class MemoryOfSteps:
     """The memory of training steps of layouts that have the same collectives, each with a microbatch.
 
     ``layouts`` and ``microbatch`` have axes of policies and of ``shardings`` of one place, which results fill; ``held``
-    are the activations under each of ``policies``. With one policy and one sharding they may be plain numbers, or ones
-    that remember, and so are results.
+    are the activations under each of ``policies``, ``rest`` is what rests under each of ``shardings``. With one policy
+    and one sharding they may be plain numbers, or ones that remember, and so are results.
     """
 
     question: TrainingQuestion
@@ -87,6 +85,7 @@ class MemoryOfSteps:
     layers: int
     held: tuple[Activations, ...]
     weights: tuple[LocalWeight, ...]
+    rest: AtRest
 
     @property
     def count(self) -> Any:
@@ -117,16 +116,33 @@ class MemoryOfSteps:
     def of(self, stage: int) -> MemoryByCause:
         """The bytes of a stage at its fullest; 0 of one that a layout does not have."""
         gradients, saved, working, gathered = _fullest(self._moments(stage))[0]
-        rest = self.resting
-        weights, states = self._at_rest(rest.weight_bytes, stage), self._states(stage)
-        if self.question.host is not None:
-            states = 0.0 * states
-        there = (self.layouts.pp > 0, self.layouts.pp > 2, self.layouts.pp > 1)[stage]
+        weights, states = self._at_rest(stage)
         found = MemoryByCause(weights, gradients, states, saved, working, gathered)
-        return found.each(lambda size: where(there, size, 0.0))
+        return found.each(lambda size: where(self._there(stage), size, 0.0))
+
+    def most_bytes(self) -> Any:
+        """The bytes of the stage that holds most: the total of ``fullest``, in arrays alone."""
+        most: Any = -np.inf
+        for stage in STAGES:
+            weights, states = self._at_rest(stage)
+            there, under_shardings = self._there(stage), weights + states
+            for gradients, saved, working, gathered in self._moments(stage):
+                resting = where(there, under_shardings + gradients + gathered, -np.inf)
+                most = maximum(most, resting + (saved + working))
+        return most
+
+    def _there(self, stage: int) -> Truth:
+        """Whether layouts have a stage."""
+        there: Truth = (self.layouts.pp > 0, self.layouts.pp > 2, self.layouts.pp > 1)[stage]
+        return there
+
+    def _at_rest(self, stage: int) -> tuple[Any, Any]:
+        """Bytes of weights and of optimizer states that a device of a stage has itself."""
+        states = self._states(stage)
+        return self.of_devices(self.rest.weights)[stage], 0.0 * states if self.question.host is not None else states
 
     def _states(self, stage: int) -> Any:
-        return self._at_rest(self.resting.state_bytes, stage)
+        return self.of_devices(self.rest.states)[stage]
 
     def on_host(self) -> Any:
         """The most bytes of optimizer states that any device has in the host's memory; 0 where they are its own."""
@@ -146,13 +162,6 @@ class MemoryOfSteps:
         """Which of ``MOMENTS`` a stage is fullest at, of equals the first."""
         return _fullest(self._moments(stage))[1]
 
-    def _at_rest(self, of: Callable[[Sequence[LocalWeight], int, int], Number], stage: int) -> Any:
-        found = []
-        for each in self.shardings:
-            weights = each.of(self.weights)
-            found.append(self.of_devices([of(weights, each.zero, place) for place in STAGES])[stage])
-        return joined(found, SHARDING_AXIS)
-
     def _moments(self, stage: int) -> list[tuple[Any, Any, Any, Any]]:
         """Bytes of gradients, of what is saved, worked on and gathered at each of ``MOMENTS``.
 
@@ -162,8 +171,7 @@ class MemoryOfSteps:
         held = [self._activations(each, stage) for each in self.held]
         parts = [tuple(joined(values, POLICY_AXIS) for values in zip(*moment, strict=True))
                  for moment in zip(*held, strict=True)]  # fmt: skip
-        each_way = [self._gathered(sharding, stage) for sharding in self.shardings]
-        gathered = [joined(values, SHARDING_AXIS) for values in zip(*each_way, strict=True)]
+        gathered = self._gathered(stage)
         return [(there, *part, whole) for there, part, whole in zip(gradients, parts, gathered, strict=True)]
 
     def _activations(self, held: Activations, stage: int) -> list[tuple[Any, Any]]:
@@ -184,35 +192,23 @@ class MemoryOfSteps:
         Else they come with the backward pass; a table that is the head's too has three when it ends: that of the head,
         its own, and their sum. Where weights are gathered, those of a tied table are not split before all ends.
         """
-        bytes_of, pp = self.resting.gradient_bytes, self.layouts.pp
-
-        def tied(weights: Sequence[LocalWeight]) -> list[LocalWeight]:
-            return [weight for weight in weights if weight.tied and weight.place == 0]
-
-        def root(weights: Sequence[LocalWeight]) -> list[LocalWeight]:
-            return [weight for weight in weights if tied(weights) and weight.place == 0]
-
-        def unsplit(weights: Sequence[LocalWeight], zero: int) -> Any:
-            found = tied(weights)
-            return (zero == 3) * where(found[0].replicas > 1, 1.0, 0.0) * (pp == 1) if found else 0.0
-
-        all_of, tables, heads, late = (
-            self._at_rest(of, stage)
-            for of in (
-                bytes_of,
-                lambda weights, zero, place: (
-                    bytes_of(tied(weights), zero, place) * (pp == 1) * (1 - unsplit(weights, zero))
-                ),
-                lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 2),
-                lambda weights, zero, place: bytes_of(root(weights), zero, place) * unsplit(weights, zero),
+        rest, pp = self.rest, self.layouts.pp
+        before, layers, behind = rest.gradients
+        all_of, first, heads, tables, late = (
+            self.of_devices(each)[stage]
+            for each in (
+                (before, layers, behind),
+                (before, 0.0, 0.0),
+                (0.0, 0.0, behind),
+                (rest.table * (pp == 1) * (1 - rest.unsplit), 0.0, 0.0),
+                (before * rest.unsplit, 0.0, 0.0),
             )
         )
-        first = self._at_rest(lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 0), stage)
         held = (self.count > 1) | self.question.recipe.holds_gradients
         came = [0.0, heads + tables, heads + tables, all_of - first + tables, all_of - late + 2 * tables]
         return [where(held, all_of, each) for each in came]
 
-    def _gathered(self, sharding: Sharding, stage: int) -> list[Any]:
+    def _gathered(self, stage: int) -> list[Any]:
         """Bytes of weights that are brought together, and of gradients that are not split yet, at each of ``MOMENTS``.
 
         Two layers are there, one at work and one being fetched, with the gradients of one as they were computed, and of
@@ -220,13 +216,12 @@ class MemoryOfSteps:
         arrived in. A table that is the head's too stays all the time, and so does its gradient, three times at the end.
         Source: torch's FSDP2, as torchtitan wraps it, and as its FSDPMemTracker counts it.
         """
-        nothing = 0.0 * self.microbatch
-        if sharding.zero != 3:
+        nothing, rest = 0.0 * self.microbatch, self.rest
+        if all(sharding.zero != 3 for sharding in self.shardings):
             return [nothing] * len(MOMENTS)
-        weights = sharding.of(self.weights)
-        first, layer, head = (self._whole(weights, place, lambda w: True) for place in STAGES)
-        (w0, c0, g0), (wl, cl, gl), (w2, _, g2) = first, [size / self.layers for size in layer], head
-        table = self._whole(weights, 0, lambda w: w.tied)[1] * (self.layouts.pp == 1)
+        (w0, layers_w, w2), (c0, layers_c, _), (g0, layers_g, g2) = rest.gathered, rest.computed, rest.summed
+        wl, cl, gl = (size / self.layers for size in (layers_w, layers_c, layers_g))
+        table = rest.gathered_table
         tied = table > 0
         ends = [self.of_devices(part)[stage] > 0 for part in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))]
         root = where(tied, w0 + w2, 0.0)
@@ -235,21 +230,6 @@ class MemoryOfSteps:
         layers = root + table + 2 * wl + cl + gl
         last = where(tied, root + gl + c0 + 2 * table, where(ends[0], c0 + g0, 0.0))
         return [nothing + each for each in (begins, sent, layers, layers, last)]
-
-    def _whole(
-        self, weights: Sequence[LocalWeight], place: int, of: Callable[[LocalWeight], bool]
-    ) -> tuple[Any, Any, Any]:
-        """Bytes of all weights of a place that rest split, of their gradients as computed, and as they add up."""
-        recipe = self.question.recipe
-        own = [weight for weight in weights if weight.place == place and of(weight)]
-        size = [where(w.replicas > 1, w.elements, 0.0) for w in own]
-        narrow = recipe.narrow is not None and recipe.narrow.gathers
-        computed = [_gathered_width(w, 1 if narrow and w.narrow else recipe.computed_bytes) for w in own]
-        return (
-            added(each * width for each, width in zip(size, computed, strict=True)),
-            added(each * recipe.computed_bytes * w.trained for each, w in zip(size, own, strict=True)),
-            added(each * recipe.gradient_bytes * w.trained for each, w in zip(size, own, strict=True)),
-        )
 
     def fullest(self) -> MemoryByCause:
         """The memory of the stage that holds most."""
@@ -267,10 +247,6 @@ def _fullest(several: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], Any]:
         most = tuple(where(more, new, old) for new, old in zip(parts, most, strict=True))
         place = where(more, float(number), place)
     return most, place
-
-
-def _gathered_width(weight: LocalWeight, computed: Number) -> Number:
-    return computed if weight.width is None else weight.width
 
 
 def _spread(layouts: Layout) -> Layout:
@@ -327,11 +303,5 @@ def least_memory_of(
         each = np.asarray(microbatch, dtype=np.float64)[:, None, None]
     weights = tuple(local_weights(network.forward, rows, network.trained, network.narrow_names))
     layers = max(layer_count(network.program), 1)  # what has none is one stage
-    return MemoryOfSteps(question, rows, each, (NOTHING,), shardings, layers, (_NO_ACTIVATIONS,), weights)
-
-
-def joined(values: Sequence[Any], axis: int) -> Any:
-    """Values along an axis, in which each of them has one place; one alone as it is."""
-    if len(values) == 1:
-        return values[0]
-    return np.concatenate(np.broadcast_arrays(*(np.asarray(value) + np.zeros((1, 1, 1)) for value in values)), axis)
+    rest = AtRest.of(Resting(question.recipe, question.optimizer), weights, shardings, rows)
+    return MemoryOfSteps(question, rows, each, (NOTHING,), shardings, layers, (_NO_ACTIVATIONS,), weights, rest)

@@ -24,7 +24,8 @@ from roofline.parallelism.layout import Layout
 from roofline.program.recompute import Recompute
 from roofline.timing.machine import Machine
 from roofline.timing.timing import PARTS, SECONDS, Timing, total
-from roofline.training.memory import POLICY_AXIS, SHARDING_AXIS, STAGES, MemoryOfSteps, joined, memory_of, sharded_step
+from roofline.training.at_rest import POLICY_AXIS, SHARDING_AXIS, AtRest, joined
+from roofline.training.memory import STAGES, MemoryOfSteps, memory_of, sharded_step
 from roofline.training.microbatch import Microbatch, price_exchanges, price_microbatch
 from roofline.training.question import TrainingQuestion
 from roofline.training.resting import Sharding
@@ -43,6 +44,63 @@ class TimeOfStep:
 
 
 @frozen
+class Pieces:
+    """What a step is made of, whatever its batch: times of one microbatch, of exchanges and of an update. [s]
+
+    ``slowest``: of the stages; ``path``: all of them together; ``handed``: between all of them; ``forward_s``,
+    ``weights_s``: what of the path is a forward pass, and gradients of weights. ``exchanges``: for each sharding those
+    of one sum of gradients, and those around it; ``behind``: passes of the slowest stage that these may run behind.
+    """
+
+    slowest: Timing
+    path: Timing
+    handed: Timing
+    forward_s: Number
+    weights_s: Number
+    exchanges: tuple[tuple[Timing, Timing], ...]
+    behind: Timing
+    update: Timing
+
+    def time(self, memory: MemoryOfSteps) -> TimeOfStep:
+        """What a step takes, whose batch, schedule and shardings are those of ``memory``."""
+        m, schedule = memory.count, memory.question.schedule
+        hops = maximum(memory.layouts.pp - 1, 1)
+        stages, sends = self.slowest * m, total([(m * schedule.chunks / hops, self.handed), (1, self.handed)])
+        part = self._bubble(memory)
+        bubble = total([(part, self.path), (-part, self.slowest)])
+        exchanges = self._exchanges(memory)
+        whole = total((1, each) for each in (stages, sends, bubble, exchanges, self.update))
+        return TimeOfStep(whole, stages, sends, bubble, exchanges, self.update)
+
+    def _bubble(self, memory: MemoryOfSteps) -> Any:
+        """The bubble as a part of what the passes of a microbatch take on all stages but the slowest."""
+        passes = self.path.time_s
+        left = memory.question.schedule.bubble(
+            self.forward_s, passes - self.forward_s - self.weights_s, self.weights_s, memory.layouts.pp
+        )
+        return ratio(left, passes)
+
+    def _exchanges(self, memory: MemoryOfSteps) -> Timing:
+        """What data parallelism exchanges, but for what runs behind the passes.
+
+        ZeRO 0 and 1 sum gradients up once a step, 2 in each microbatch; 3 gathers weights for both passes of each too.
+        So do groups of replicas, which sum up between each other whenever gradients are split within a group.
+        They are expected to cost the passes what they take, but for the share asked for: what runs beside takes units
+        and bandwidth from them. At the low end of the band all that could run behind the passes does, at the high end
+        nothing.
+        """
+        m, found = memory.count, []
+        for sharding, (reduced, after) in zip(memory.shardings, self.exchanges, strict=True):
+            zero = sharding.zero
+            sent = total([(m if zero > 1 else 1, reduced), (2 * m if zero == 3 else 1, after)])
+            behind = self.behind * (m if zero > 1 else 1)
+            left = maximum(sent.time_s - behind.time_s, (1 - memory.question.hidden) * sent.time_s)
+            least, low = (minimum(left, maximum(0.0, end - behind.time_s)) for end in (sent.bound_s, sent.low_s))
+            found.append(Timing(left, least, low, sent.high_s, link_s=left))
+        return _timings(found, SHARDING_AXIS)
+
+
+@frozen
 class Steps:
     """Training steps of layouts that have the same collectives, each with a microbatch: their memory and their time."""
 
@@ -52,26 +110,28 @@ class Steps:
 
     def time(self) -> TimeOfStep:
         """What a step takes."""
-        m, schedule = self.memory.count, self.memory.question.schedule
-        places = self._places()
-        slowest, path = self._most(places), total((1, each) for each in places)
-        handed = total([(1, self.passes.forward[3]), (1, self.passes.backward[3])])
-        hops = maximum(self.memory.layouts.pp - 1, 1)
-        stages, sends = slowest * m, total([(m * schedule.chunks / hops, handed), (1, handed)])
-        part = self._bubble(path.time_s)
-        bubble = total([(part, path), (-part, slowest)])
-        exchanges, update = self._exchanges(), self._update()
-        whole = total((1, each) for each in (stages, sends, bubble, exchanges, update))
-        return TimeOfStep(whole, stages, sends, bubble, exchanges, update)
+        return self.pieces().time(self.memory)
 
-    def _bubble(self, passes: Number) -> Any:
-        """The bubble as a part of what the passes of a microbatch take on all stages but the slowest."""
+    def pieces(self) -> Pieces:
+        """What of it no batch changes."""
+        places = self._places()
+        handed = total([(1, self.passes.forward[3]), (1, self.passes.backward[3])])
         forward = total((1, self.passes.forward[place]) for place in STAGES).time_s
         weights = total((1, self.passes.weights[place]) for place in STAGES).time_s
-        left = self.memory.question.schedule.bubble(
-            forward, passes - forward - weights, weights, self.memory.layouts.pp
-        )
-        return ratio(left, passes)
+        both = [total([(1, self.passes.forward[at]), (1, self.passes.backward[at])]) for at in STAGES]
+        return Pieces(
+            self._most(places), total((1, each) for each in places), handed, forward, weights, self._exchanges(),
+            self._most(both), self._update(),
+        )  # fmt: skip
+
+    def under(self, shardings: tuple[Sharding, ...]) -> Steps:
+        """The same under some of its shardings."""
+        memory, groups = self.memory, [each.replicate for each in shardings]
+        rest = AtRest.of(memory.resting, memory.weights, shardings, memory.layouts)
+        pairs = zip(_ways(memory.shardings), self.passes.exchanges, strict=True)
+        kept = tuple(each for way, each in pairs if any(way[0].replicate is own for own in groups))
+        passes = replace(self.passes, exchanges=kept)
+        return Steps(replace(memory, shardings=shardings, rest=rest), passes, self.machine)
 
     def _places(self) -> list[Timing]:
         """What both passes of a microbatch take at each place, under each policy."""
@@ -93,32 +153,19 @@ class Steps:
         both = (first + last) / 2
         return (both, inner, both) if self.memory.question.schedule.paired else (first, inner, last)
 
-    def _exchanges(self) -> Timing:
-        """What data parallelism exchanges, but for what runs behind the passes.
-
-        ZeRO 0 and 1 sum gradients up once a step, 2 in each microbatch; 3 gathers weights for both passes of each too.
-        So do groups of replicas, which sum up between each other whenever gradients are split within a group.
-        They are expected to cost the passes what they take, but for the share asked for: what runs beside takes units
-        and bandwidth from them. At the low end of the band all that could run behind the passes does, at the high end
-        nothing.
-        """
+    def _exchanges(self) -> tuple[tuple[Timing, Timing], ...]:
+        """For each sharding the exchanges of one sum of gradients, and those around it, of the slowest stage."""
         ways = _ways(self.memory.shardings)
         most = [
             [self._most(parts) for parts in (each.reduced, each.summed, each.gathered, each.fetched)]
             for each in self.passes.exchanges
         ]
-        places = [total([(1, self.passes.forward[at]), (1, self.passes.backward[at])]) for at in STAGES]
-        passes, m, found = self._most(places), self.memory.count, []
+        found = []
         for sharding in self.memory.shardings:
             own = next(place for place, way in enumerate(ways) if way[0].replicate is sharding.replicate)
-            zero, (reduced, summed, gathered, fetched) = sharding.zero, most[own]
-            after = (2 * m, fetched) if zero == 3 else (1, gathered if zero else summed)
-            sent = total([(m if zero > 1 else 1, reduced), after])
-            behind = passes * (m if zero > 1 else 1)
-            left = maximum(sent.time_s - behind.time_s, (1 - self.memory.question.hidden) * sent.time_s)
-            least, low = (minimum(left, maximum(0.0, end - behind.time_s)) for end in (sent.bound_s, sent.low_s))
-            found.append(Timing(left, least, low, sent.high_s, link_s=left))
-        return _timings(found, SHARDING_AXIS)
+            reduced, summed, gathered, fetched = most[own]
+            found.append((reduced, fetched if sharding.zero == 3 else gathered if sharding.zero else summed))
+        return tuple(found)
 
     def _update(self) -> Timing:
         """The update of the weights, on the stage that has most of them: one pass over them, and Muon's matmuls."""

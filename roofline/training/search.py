@@ -20,12 +20,12 @@ from roofline.prediction.request import asked_at
 from roofline.program.recompute import NOTHING, Recompute, read_policy
 from roofline.timing.timing import Timing
 from roofline.training.activations import Activations
-from roofline.training.memory import SHARDING_AXIS, MemoryOfSteps, joined, least_memory_of, memory_of
-from roofline.training.microbatch import Exchanges
+from roofline.training.at_rest import SHARDING_AXIS, AtRest, joined
+from roofline.training.memory import MemoryOfSteps, least_memory_of, memory_of
 from roofline.training.question import TrainingQuestion
 from roofline.training.recomputing.staircase import staircase
-from roofline.training.resting import LocalWeight, Sharding
-from roofline.training.rows import Steps, steps_of
+from roofline.training.resting import Sharding
+from roofline.training.rows import Pieces, Steps, steps_of
 from roofline.training.schedules import Schedule, read_schedule
 from roofline.units import format_quantity
 
@@ -129,13 +129,13 @@ def any_fits(question: TrainingQuestion) -> bool:
 def _fits_in(question: TrainingQuestion, layouts: Layout, microbatch: Any, room: float) -> bool:
     """Whether any fits. Activations are counted of those alone that would fit without."""
     policies, shardings = policies_of(question), _plain(question) or shardings_of(question, layouts)
-    least = least_memory_of(question, layouts, microbatch, shardings).fullest().total
+    least = least_memory_of(question, layouts, microbatch, shardings).most_bytes()
     few = np.flatnonzero(np.min(least, axis=(1, 2)) <= room * (1 + _ROUNDING))
     if not few.size:
         return False
     steps = memory_of(question, layouts.at(few), microbatch[few], policies, shardings)
-    memory = steps.fullest()
-    return bool(((memory.total <= room) & (memory.saved <= _most_saved(question)) & _in_host(steps)).any())
+    fits, most = (steps.most_bytes() <= room) & _in_host(steps), _most_saved(question)
+    return bool((fits if np.isinf(most) else fits & (steps.fullest().saved <= most)).any())
 
 
 def _in_host(memory: MemoryOfSteps) -> Any:
@@ -268,7 +268,8 @@ def search_batches(
 ) -> Iterator[TrainingTable]:
     """The rows of ``search`` at several batches, in sequences, under several schedules, a table for each schedule.
 
-    A microbatch is priced once for all of them. Raises WorkloadError as ``search`` does at the largest batch.
+    A microbatch is priced once for all of them, and groups of replicas are tried where there are any. Raises
+    WorkloadError as ``search`` does at the largest batch.
     """
     policies, layers = policies_of(question), layer_count(question.request.program)
     widest = replace(question, batch=max(batches), schedule=read_schedule("1f1b"), request=asked_at(
@@ -278,16 +279,31 @@ def search_batches(
         own = np.array(batches)[:, None] / (layouts.dp * microbatch)  # of each batch, microbatches of a replica
         for schedule in schedules:
             runs = (own == np.floor(own)) & schedule.divides(layers, layouts.pp, own)
-            which, rows = np.nonzero(runs)
-            for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // _AT_ONCE)):
-                if part.size:
-                    batch: Any = np.array(batches, dtype=np.float64)[which[part]][:, None, None]
-                    asked = replace(question, batch=batch, schedule=schedule)
-                    yield _rows_of(_taken(steps, rows[part], len(microbatch), asked), layouts.at(rows[part]),
-                                   microbatch[rows[part]], policies)  # fmt: skip
+            for there, some in _by_groups(replace(steps, memory=replace(steps.memory, question=replace(
+                widest, schedule=schedule)))):  # fmt: skip
+                which, rows = np.nonzero(runs & there)
+                pieces = some.pieces()
+                for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // _AT_ONCE)):
+                    if part.size:
+                        batch: Any = np.array(batches, dtype=np.float64)[which[part]][:, None, None]
+                        asked, taken = replace(question, batch=batch, schedule=schedule), rows[part]
+                        yield _rows_of(*_taken(some.memory, pieces, taken, len(microbatch), asked), layouts.at(taken),
+                                       microbatch[taken])  # fmt: skip
 
 
-def _taken(steps: Steps, rows: Any, count: int, question: TrainingQuestion) -> Steps:
+def _by_groups(steps: Steps) -> list[tuple[Any, Steps]]:
+    """The steps in groups of replicas, and those without, each with the rows where these are."""
+    shardings = steps.memory.shardings
+    plain = tuple(each for each in shardings if isinstance(each.replicate, int))
+    if len(plain) == len(shardings):
+        return [(True, steps)]
+    there = np.ravel(shardings[-1].replicate) > 1
+    return [(there, steps), (~there, steps.under(plain))]
+
+
+def _taken(
+    memory: MemoryOfSteps, pieces: Pieces, rows: Any, count: int, question: TrainingQuestion
+) -> tuple[MemoryOfSteps, Pieces]:
     """Steps of some rows, which may stand several times, asked at other batches."""
 
     taken: dict[int, Any] = {}  # by array, as those of several places stay one
@@ -299,21 +315,15 @@ def _taken(steps: Steps, rows: Any, count: int, question: TrainingQuestion) -> S
             return taken[id(value)]
         if isinstance(value, tuple):
             return tuple(take(each) for each in value)
-        if isinstance(value, Layout | Timing | Activations | LocalWeight | Exchanges | Sharding):
+        if isinstance(value, Layout | Timing | Activations | AtRest | Pieces | Sharding):
             return type(value)(*(take(getattr(value, field.name)) for field in fields(value)))
         return value
 
-    memory, passes = steps.memory, steps.passes
     held = replace(
         memory, question=question, layouts=take(memory.layouts), microbatch=take(memory.microbatch),
-        held=take(memory.held), weights=take(memory.weights), shardings=take(memory.shardings),
+        held=take(memory.held), rest=take(memory.rest), shardings=take(memory.shardings),
     )  # fmt: skip
-    parts = {field.name: take(getattr(passes, field.name)) for field in fields(passes) if field.name != "operators"}
-    operators = tuple(
-        replace(each, timing=take(each.timing), cost=replace(each.cost, count=take(each.cost.count)))
-        for each in passes.operators
-    )
-    return Steps(held, replace(passes, **parts, operators=operators), steps.machine)
+    return held, take(pieces)
 
 
 _AT_ONCE = 16384
@@ -324,22 +334,23 @@ def _table(
     question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...]
 ) -> TrainingTable:
     steps = steps_of(question, layouts, microbatch, policies, shardings_of(question, layouts))
-    return _rows_of(steps, layouts, microbatch, policies)
+    return _rows_of(steps.memory, steps.pieces(), layouts, microbatch)
 
 
-def _rows_of(steps: Steps, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...]) -> TrainingTable:
-    question, shardings = steps.memory.question, steps.memory.shardings
+def _rows_of(memory: MemoryOfSteps, pieces: Pieces, layouts: Layout, microbatch: Any) -> TrainingTable:
+    question, shardings, policies = memory.question, memory.shardings, memory.policies
     shape = (len(microbatch), len(policies), len(shardings))
     row, policy, stage = (index.ravel() for index in np.indices(shape))
-    whole = steps.time().whole
-    held = steps.memory.fullest()
-    time, high, memory, saved = (
-        np.broadcast_to(np.asarray(each), shape).ravel()
-        for each in (whole.time_s, whole.high_s, held.total, held.saved)
+    whole, most, room = pieces.time(memory).whole, _most_saved(question), question.request.room_bytes
+    time, high, held = (
+        np.broadcast_to(np.asarray(each), shape).ravel() for each in (whole.time_s, whole.high_s, memory.most_bytes())
     )
-    room = steps.machine.room_bytes
-    fits = (np.full(memory.shape, True) if room is None else memory <= room) & (saved <= _most_saved(question))
-    fits &= np.broadcast_to(_in_host(steps.memory), shape).ravel()
+    fits = np.full(held.shape, True) if room is None else held <= room
+    fits &= np.broadcast_to(_in_host(memory), shape).ravel()
+    least = 0.0
+    if np.isfinite(most):
+        saved = np.broadcast_to(np.asarray(memory.fullest().saved), shape).ravel()
+        fits, least = fits & (saved <= most), float(saved.min())
     groups = joined([np.zeros((len(microbatch), 1, 1)) + each.replicate for each in shardings], SHARDING_AXIS)
     replicate = np.broadcast_to(groups, shape).ravel().astype(np.int64)
     others = np.array([not each.plain for each in shardings])[stage] & (replicate == 1)  # as over all replicas
@@ -347,5 +358,5 @@ def _rows_of(steps: Steps, layouts: Layout, microbatch: Any, policies: tuple[Rec
     row, zero = row[kept], np.array([each.zero for each in shardings])[stage]
     return TrainingTable(
         layouts.at(row), microbatch[row], policy[kept], zero[kept], replicate[kept], time[kept], high[kept],
-        memory[kept], fits[kept], policies, float(saved.min()),
+        held[kept], fits[kept], policies, least,
     )  # fmt: skip

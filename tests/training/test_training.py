@@ -30,10 +30,11 @@ from roofline.program.training import training_program, with_loss
 from roofline.program.workload import Precision
 from roofline.training.kept.optimizers import read_optimizer
 from roofline.training.kept.recipes import read_training_recipe
+from roofline.training.memory import memory_of
 from roofline.training.microbatch import price_microbatch
 from roofline.training.network import Network
 from roofline.training.question import TrainingQuestion, read_training
-from roofline.training.resting import Resting, local_weights
+from roofline.training.resting import Resting, Sharding, local_weights
 from roofline.training.schedules import read_schedule
 from roofline.training.search import any_fits, search, search_batches
 from roofline.training.step import TrainingStep
@@ -163,17 +164,34 @@ def test_a_row_of_the_search_is_the_step_by_itself(model: Any, options: dict[str
         assert alone.memory[alone.fullest].total == pytest.approx(table.memory_bytes[row], rel=1e-12)
 
 
-@pytest.mark.parametrize("word", ["1f1b", "zb-h2"])
-def test_many_batches_at_once_are_the_searches_one_by_one(word: str) -> None:
-    options = {"batch": 8, "sequence": 512, "schedule": word}
-    question = read_training("gpt2", "8xh100", cast(TrainOptions, completed(TrainOptions, options, "train")))
-    together = list(search_batches(question, (8, 24), [question.schedule]))
+@pytest.mark.parametrize(
+    ("word", "hardware", "given"),
+    [("1f1b", "16xh100", {"pp": 1, "cp": 1}), ("zb-h2", "8xh100", {})],
+    ids=["in groups", "split"],
+)
+def test_many_batches_at_once_are_the_searches_one_by_one(word: str, hardware: str, given: dict[str, int]) -> None:
+    """Groups of replicas are evaluated where these are on several nodes, all else without, and no row is lost."""
+    options = {"batch": 16, "sequence": 512, "schedule": word, **given}
+    question = read_training("gpt2", hardware, cast(TrainOptions, completed(TrainOptions, options, "train")))
+    together = list(search_batches(question, (16, 48), [question.schedule]))
     alone = [
-        search(replace(question, batch=batch, request=asked_at(question.request, batch=batch))) for batch in (8, 24)
+        search(replace(question, batch=batch, request=asked_at(question.request, batch=batch))) for batch in (16, 48)
     ]
-    for name in ("time_s", "high_s", "memory_bytes", "fits", "microbatch", "zero"):
-        one, other = (np.sort(np.concatenate([getattr(t, name) for t in some])) for some in (together, alone))
-        np.testing.assert_allclose(one.astype(float), other.astype(float), rtol=1e-12)
+    assert {int(n) for table in together for n in table.replicate} == ({1, 2} if hardware == "16xh100" else {1})
+    names = ("time_s", "high_s", "memory_bytes", "fits", "microbatch", "zero", "replicate", "policy")
+    one, other = (
+        np.array([np.concatenate([getattr(table, name) for table in some]).astype(float) for name in names])
+        for some in (together, alone)
+    )
+    np.testing.assert_allclose(one[:, np.lexsort(one[::-1])], other[:, np.lexsort(other[::-1])], rtol=1e-12)
+
+
+def test_the_most_bytes_are_those_of_the_fullest_stage() -> None:
+    q = question("llama-3.2-1b", "16xh100", tp=2, dtype="bf16-fsdp")
+    layouts = Layout(tp=np.array([2, 2, 2]), pp=np.array([1, 2, 4]), dp=np.array([8, 4, 2]))
+    shardings = tuple(Sharding(zero) for zero in (0, 3))
+    memory = memory_of(q, layouts, np.array([1, 2, 1]), (read_policy("none"), read_policy("full")), shardings)
+    np.testing.assert_allclose(memory.most_bytes(), memory.fullest().total, rtol=1e-14)
 
 
 def test_zero_saves_memory_and_3_on_one_device_is_none() -> None:
