@@ -181,6 +181,8 @@ class EngineServing(EngineUsed):
     kernels: Annotated[str, Says("library whose kernels attend")]
     chunk: Annotated[int, Says("chunked prefill: tokens of a mixed step; 0 runs prompts by themselves", "tokens")]
     chunk_searched: Annotated[bool, Says("whether that was chosen, where the engine by itself has another")]
+    two_batches: Annotated[bool, Says("whether steps are run in two halves, which hide dispatch and combine")]
+    two_batches_searched: Annotated[bool, Says("whether that was chosen, where the engine by itself runs none so")]
     memory_share: Annotated[float, Says("part of the memory that the runtime leaves")]
     reserve_bytes: Annotated[int, Says("memory that it keeps besides", "B")]
 

@@ -43,7 +43,8 @@ class Cost:
     replays it from a graph, 0 where the host launches it, None where that is the machine's to say; padded: what its
     kernel computes where that graph holds more tokens than the step, None where it is the same. host_s: what the host
     does for a step, of a cost that is no operator's; ahead: while the device runs the one before. joined: whether the
-    kernel of a collective computes it too. hosted_bytes: what it reads of the host's memory.
+    kernel of a collective computes it too. hosted_bytes: what it reads of the host's memory. halves: 2 where it is run
+    for each half of a step's tokens, which ``count`` has, so that the other half computes while this one's are sent.
     """
 
     group: str
@@ -68,6 +69,11 @@ class Cost:
     ahead: bool = False
     joined: bool = False
     hosted_bytes: Number = 0
+    halves: Number = 1
+
+    def in_halves(self, halves: Number) -> Cost:
+        """The same once for each of so many halves, where ``self`` is what one of them costs."""
+        return replace(self, count=self.count * halves, halves=halves)
 
 
 def step_cost(
@@ -100,7 +106,32 @@ def _step(counts: _Counts, sizes: Sizes, engine: Engine | None) -> tuple[Cost, .
         cost(place, replayed, None if whole is bound or op.sees_context else padded(place))
         for place, (_, op) in enumerate(counts.stated)
     )
-    return found if engine is None else (*found, *host_costs(engine, bound["B"]))
+    if engine is None:
+        return found
+    if engine.two_batches:
+        found = _cut(found, counts, bound, engine, replayed)
+    return (*found, *host_costs(engine, bound["B"]))
+
+
+def _cut(
+    found: tuple[Cost, ...], counts: _Counts, bound: Sizes, engine: Engine, replayed: Number | None
+) -> tuple[Cost, ...]:
+    """The costs of a step, with those of layers that dispatch tokens once for each half of it."""
+    halves = engine.halves(counts.phase, _tokens(counts.phase, bound))
+    if isinstance(halves, int) and halves == 1:
+        return found
+    half = {**bound, "B": exact(bound["B"]) / halves}
+    whole = _captured(engine, counts.phase, half)
+    cost, padded = counts.at(half), counts.at(whole)
+
+    def one(place: int, op: Op) -> Cost:
+        own = cost(place, replayed, None if whole is half or op.sees_context else padded(place))
+        return own.in_halves(halves)
+
+    return tuple(
+        one(place, op) if group.dispatches else each
+        for place, ((group, op), each) in enumerate(zip(counts.stated, found, strict=True))
+    )
 
 
 class _At(Protocol):

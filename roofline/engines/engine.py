@@ -91,6 +91,13 @@ class Engine(Record):
     overlap: Annotated[
         float, Field(ge=0, le=1, strict=False), Says("part of each collective's time that other work hides")
     ] = 0.0
+    two_batches: Annotated[
+        bool, Says("two-batch overlap: steps in two halves, one of which computes while tokens of the other are sent")
+    ] = False
+    two_batch_tokens: Annotated[
+        dict[Literal["prefill", "decode"], Annotated[int, Field(ge=2)]],
+        Says("tokens of a step on a rank from which it is cut so: of one that reads prompts, of one that only decodes"),
+    ] = {"prefill": 2, "decode": 2}
     graphs: Annotated[
         dict[Literal["encode", "prefill", "decode"], Graph], Says("which steps are replayed from graphs, and how")
     ] = {}
@@ -278,6 +285,20 @@ class Engine(Record):
         if phase not in self.graphs:
             return 0
         return 1 if not self.captured or is_symbolic(tokens) else _where(tokens <= self.captured[-1])
+
+    def halves(self, phase: str, tokens: Number) -> Number:
+        """2 where layers that send tokens to experts run a step of ``phase`` in two halves, 1 where at once.
+
+        ``tokens`` are those of a step on a rank.
+
+        >>> from roofline.engines.library import load_engine
+        >>> cut = load_engine("vllm").model_copy(update={"two_batches": True})
+        >>> [cut.halves("decode", tokens) for tokens in (31, 32)]
+        [1, 2]
+        """
+        known: dict[str, int] = {str(name): tokens for name, tokens in self.two_batch_tokens.items()}
+        least = known.get(phase) if self.two_batches else None
+        return 1 if least is None or is_symbolic(tokens) else 1 + _where(tokens >= least)
 
     def padded(self, phase: str, tokens: Number) -> Number:
         """The tokens that kernels see where a replayed graph holds more than a step has; attention sees the step's.

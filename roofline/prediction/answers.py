@@ -284,6 +284,8 @@ class PredictAnswer(Answer):
     system: NotRequired[Annotated[str, Says("several devices: the system they are")]]
     layout: NotRequired[Annotated[LayoutAnswer, Says("several devices: how the work is spread over them")]]
     overlap: NotRequired[Annotated[float, Says("several devices: part of each collective's time that is hidden")]]
+    dispatch_hidden: NotRequired[Annotated[dict[Phase, float], Says(
+        "two-batch overlap: part of dispatch and combine that is hidden behind the other half")]]  # fmt: skip
     replicated_parameters: NotRequired[Annotated[dict[str, int], Says(
         "several devices: elements of each weight that are held beyond one copy", "elements")]]  # fmt: skip
     redundant_experts: NotRequired[Annotated[int, Says(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -97,6 +97,8 @@ class Listing(Protocol):
 
     @property
     def costs(self) -> tuple[Cost, ...]: ...
+    @property
+    def pairs(self) -> Sequence[tuple[Cost, Timing]]: ...
     def __call__(self) -> tuple[Operator, ...]: ...
 
 

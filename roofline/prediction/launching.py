@@ -144,6 +144,7 @@ def launch_line(starts: Prediction | Launched, engine: str) -> LaunchLine:
     said["sequences"] = each * replicas if engine == "sglang" and "dp_attention" in said else each
     said |= _chunk_said(asked, said)
     said |= _adapters_said(asked.adapters, known)
+    said |= _halves_said(asked, known)
     said["length"] = asked.length
     if asked.share is not None:
         said["share"] = asked.share
@@ -190,6 +191,36 @@ def _adapters_said(adapters: Adapters | None, known: LaunchFlags) -> dict[str, S
         return {}
     said: dict[str, Said] = {"lora": True, "adapters": adapters.count, "rank": adapters.rank}
     return {**said, "modules": "all"} if "modules" in known.by_meaning else said
+
+
+_CUTS = {"prefill": "cut_prefill", "decode": "cut_decode"}
+"""What says from how many tokens on a step is run in halves."""
+
+
+def _halves_said(asked: Launched, known: LaunchFlags) -> dict[str, Said]:
+    """Two-batch overlap, with the kernels that it needs. Raises UsageError where no flag says so."""
+    used, usual = asked.engine, load_engine(known.name).two_batch_tokens
+    if not used.two_batches or not (asked.experts and asked.layout.dp > 1 and asked.layout.ep > 1):
+        return {}
+    said: dict[str, Said] = {"two_batches": True, "dispatch": "deepep"}
+    own = used.two_batch_tokens.items()
+    return said | {_CUTS[phase]: tokens for phase, tokens in own if usual.get(phase) != tokens}
+
+
+def _halves_of(line: LaunchLine) -> dict[str, Any]:
+    """The same of a line, as edits. Raises UsageError for kernels without which the engine does not start so."""
+    said = line.by_meaning
+    if not said.get("two_batches"):
+        return {}
+    if said.get("dispatch") is None:
+        known = launch_flags(line.engine)
+        flag = known.flag_of("dispatch")
+        words = " or ".join(known.by_meaning["dispatch"].words)
+        msg = f"from: {known.flag_of('two_batches')} needs {flag} {words}; add it"
+        raise UsageError(msg)
+    usual = load_engine(line.engine).two_batch_tokens
+    tokens = {phase: said.get(_CUTS[phase], least) for phase, least in usual.items()}
+    return {"engine.two_batches": True, **({} if tokens == usual else {"engine.two_batch_tokens": tokens})}
 
 
 def _adapters_of(line: LaunchLine) -> str | None:
@@ -247,6 +278,7 @@ def options_of(line: LaunchLine) -> PredictOptions:
             edits[f"engine.{field}"] = said[meaning]
     if said.get("eager"):
         edits |= {"engine.graphs": {}, "engine.captured": []}
+    edits |= _halves_of(line)
     found: dict[str, Any] = {"engine": line.engine, "set": edits, **degrees_of(line)}
     if (lora := _adapters_of(line)) is not None:
         found["lora"] = lora

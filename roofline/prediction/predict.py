@@ -185,6 +185,12 @@ class Prediction:
         return int(self.layout.redundant_experts(self.request.program.sizes.get("E", 0)))
 
     @property
+    def dispatch_hidden(self) -> dict[Phase, float]:
+        """Phase -> the part of dispatch and combine that two-batch overlap hides, where steps are run so."""
+        parts = {name: self.steps.hidden(phase.listing.pairs) for name, phase in self.phases.items()}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @property
     def overflow(self) -> Overflow | None:
         """What would hold it; None where it fits."""
         if self.memory.fits is not False:
@@ -310,6 +316,8 @@ class Prediction:
         hidden = network.use.overlap if network else 0.0
         again = {each.name: int(each.surplus) for each in self.replicated}
         spread = {"layout": self.layout.to_dict(), "overlap": hidden, "replicated_parameters": again}
+        if found := self.dispatch_hidden:
+            spread["dispatch_hidden"] = {str(phase): part for phase, part in found.items()}
         if self.redundant_experts:
             spread["redundant_experts"] = self.redundant_experts
         return {**system, **spread, **chosen, **idle}

@@ -39,7 +39,7 @@ from roofline.tape.numbers import letter
 from roofline.tape.tape import GENERATE, Tape
 from roofline.tape.trace import Letter, Trace
 from roofline.timing.energy import energy_j
-from roofline.timing.machine import ConstantSource, Machine
+from roofline.timing.machine import ConstantSource, Machine, with_waits
 from roofline.timing.timing import SECONDS, Timing, total
 
 Pairs: TypeAlias = Sequence[tuple[Cost, Timing]]
@@ -171,8 +171,9 @@ class Recording:
             return steps.timed(phase)
         sizes = steps.sizes(phase)
         each = [steps.costs_at(phase, {**sizes, "S": sizes["T"] * piece}) for piece in range(1, pieces + 1)]
+        timed = [timing for costs in each for timing in steps.machine.times_of_device(costs)]
         costs = [replace(cost, count=cost.count / pieces) for costs in each for cost in costs]
-        return list(zip(costs, steps.machine.times(costs), strict=True))
+        return list(zip(costs, with_waits(costs, timed), strict=True))
 
     def memory(self) -> dict[str, Number]:
         """What resides on a device of the fullest stage, in bytes, whether it fits, and the most sequences that do.

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
+
 from roofline.classes import frozen
 from roofline.cost.chunks import going_on
 from roofline.cost.cost import Cost, step_cost
@@ -101,6 +103,18 @@ class Steps:
         """Each operator of one step, with the time of one execution."""
         costs = self.costs(phase)
         return list(zip(costs, self.machine.times(costs), strict=True))
+
+    def hidden(self, pairs: Iterable[tuple[Cost, Timing]]) -> float | None:
+        """The part of dispatch and combine that computation of the other half hides; None where no step is cut so."""
+        sends = [pair for pair in pairs if (sent := pair[0].transfer) is not None and sent.dispatches]
+        cut = [(cost, timing) for cost, timing in sends if cost.halves != 1]
+        if not cut:
+            return None
+        seen, whole = (
+            float(np.asarray(total((cost.count, timing.mean()) for cost, timing in each).time_s))
+            for each in (cut, [(cost, self.machine.time(cost)) for cost, _ in cut])
+        )
+        return 1 - seen / whole
 
     def timing(self, phase: Phase, pairs: Iterable[tuple[Cost, Timing]]) -> Timing:
         """The time of one step of operators with their times: on one device, or on all stages of a pipeline."""

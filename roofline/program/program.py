@@ -42,6 +42,11 @@ class Group:
         """Whether it is of a tower that images or sound go through, in front of a decoder."""
         return self.name.startswith(TOWER)
 
+    @property
+    def dispatches(self) -> bool:
+        """Whether it sends tokens to experts on other devices, and what those say of them back."""
+        return any(op.transfer is not None and op.transfer.dispatches for op in self.ops)
+
     def times(self, sizes: Sizes) -> Number:
         """How often the group runs in one step."""
         layers = self.layers(sizes)

@@ -27,6 +27,11 @@ class Transfer:
     over: str = ""
 
     @property
+    def dispatches(self) -> bool:
+        """Whether it sends tokens to experts on other devices, or what those say of them back."""
+        return self.operation == "all_to_all" and "ep" in self.over.split("+")
+
+    @property
     def moved(self) -> Number:
         """Traffic of device memory as a multiple of the message: what is read there, and what is written."""
         part = 1 / exact(self.devices)

@@ -31,7 +31,13 @@ def layout_lines(prediction: Prediction) -> list[str]:
         if chosen.runner_up is not None:
             what = "time" if chosen.fitting else "memory"
             line += f"; next: {chosen.runner_up}, {chosen.ratio:.2f} x the {what}"
-    return [line, *idle, *_redundant_lines(prediction), *_replicated_lines(prediction)]
+    return [line, *idle, *_redundant_lines(prediction), *_hidden_lines(prediction), *_replicated_lines(prediction)]
+
+
+def _hidden_lines(prediction: Prediction) -> list[str]:
+    """How much of dispatch and combine two-batch overlap hides, where steps are run so."""
+    parts = [f"{part:.0%} in {phase}" for phase, part in prediction.dispatch_hidden.items()]
+    return [f"two-batch overlap: hides {' and '.join(parts)} of dispatch and combine"] if parts else []
 
 
 def _redundant_lines(prediction: Prediction) -> list[str]:

@@ -136,7 +136,7 @@ def _curves(
     which = constants_for(question)
     for each in hardware:
         try:
-            jobs += [job for job in _jobs(question, each, which) if only in (None, job.layout)]
+            jobs += [job for job in _jobs(question, each, which, targets) if only in (None, job.layout)]
         except WorkloadError as failure:
             found.append(Curve(each, problem=str(failure)))
     kinds = {job.kind: job for job in jobs}
@@ -170,7 +170,7 @@ def _curves(
             ]
             found.append(tried[0] if targets is None or len(tried) == 1 else _best(tried, targets))
     asked = {id(each): place for place, each in enumerate(hardware)}
-    return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
+    return sorted(_one_each(found, targets), key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
 
 
 def _chunks(question: Question, running: Running, targets: Targets | None) -> list[int | None]:
@@ -187,6 +187,17 @@ def _best(tried: Sequence[Curve], targets: Targets) -> Curve:
     first, best = tried[0], max(tried, key=lambda curve: standing(curve, targets))
     (meets, rate), (reaches, most) = standing(first, targets), standing(best, targets)
     return best if reaches and (not meets or most > _WORTH * rate) else first
+
+
+def _one_each(found: Sequence[Curve], targets: Targets | None) -> list[Curve]:
+    """Of a layout with two-batch overlap and without it the one that the targets choose, else the engine's own."""
+    kept: dict[tuple[int, Layout], Curve] = {}
+    for curve in sorted(found, key=lambda each: bool(each.running and each.running.cut)):
+        place = id(curve.hardware), curve.split
+        known = kept.setdefault(place, curve)
+        if known is not curve and targets is not None and not curve.problem:
+            kept[place] = curve if known.problem else _best([known, curve], targets)
+    return list(kept.values())
 
 
 def _always(batches: Sequence[float]) -> Callable[[_Job], Sequence[float]]:
@@ -280,10 +291,13 @@ def _occupancies(question: Question, program: Program, job: _Job, chunks: Sequen
     return occupancies_of(program, precision, question.traffic, chunks, engine.kv_block, prompts=prompts)
 
 
-def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
+def _jobs(
+    question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet], targets: Targets | None = None
+) -> list[_Job]:
     """A job for each layout of a replica that divides the model and that a network joins.
 
-    Raises WorkloadError for hardware whose serving is not modelled.
+    Under ``targets`` one more with two-batch overlap, of layouts that dispatch tokens, unless it is stated. Raises
+    WorkloadError for hardware whose serving is not modelled.
     """
     if hardware.device.dataflow:
         msg = "left out: a dataflow chip launches no kernels, and no timings of one are at hand"
@@ -300,9 +314,14 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
             network = fleet.network(device, hardware.reach, constants)
         except WorkloadError:  # nothing joins them: each serves by itself
             layouts = [ONE]
-    return [
+    found = [
         _Job(hardware, recipe, layout, constants, running, None if layout == ONE else network) for layout in layouts
     ]
+    searched = targets is not None and not targets.none and "two_batch_tokens" in running.engine.source
+    if not searched or question.states("two_batches"):
+        return found
+    cut = running.with_halves()
+    return found + [replace(job, running=cut) for job in found if job.layout.dp > 1 and job.layout.ep > job.layout.tp]
 
 
 def _layouts(question: Question, recipe: Recipe, hardware: Hardware, running: Running) -> list[Layout]:

@@ -11,7 +11,7 @@ from roofline.calibration.constants import ConstantSet
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.hardware.spec import HardwareSpec
-from roofline.number import Grid, Number
+from roofline.number import Grid, Number, as_float
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import Pipeline, layer_count, places
 from roofline.program.phases import Phase
@@ -141,8 +141,8 @@ class StepTimer:
         def grid(value: Number) -> Grid:
             return np.array(np.broadcast_to(np.asarray(value, dtype=np.float64), (rows, columns)))
 
-        peak = grid(sum(float(cost.count) * machine.peak_s(cost) for cost in costs))
-        moved = grid(sum(float(cost.count) * cost.bytes for cost in costs) / machine.rates.bandwidth)
+        peak = grid(sum(as_float(cost.count) * machine.peak_s(cost) for cost in costs))
+        moved = grid(sum(as_float(cost.count) * cost.bytes for cost in costs) / machine.rates.bandwidth)
         times = timing.each(grid)
         energy = np.asarray(times.time_s * busy_power(1.0, peak / times.time_s, moved / times.time_s))
         path = StepTimes(times, peak, moved, energy)

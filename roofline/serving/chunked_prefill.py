@@ -79,10 +79,25 @@ def mixed_step_costs(
     if engine is None:
         return tuple(_step_costs(program, streams, precision, sizes))
     decoding = all(stream.phase.one_token for stream in streams)
-    costs = _step_costs(program, streams, precision, sizes, engine if decoding else None)
+    phase = Phase.DECODE if decoding else Phase.PREFILL
     tokens: Number = sum(stream.tokens for stream in streams)
     requests: Number = sum(stream.sequences for stream in streams)
-    return launched(costs, engine, Phase.DECODE if decoding else Phase.PREFILL, tokens, requests)
+    padding, halves = engine if decoding else None, engine.halves(phase, tokens)
+    costs = _step_costs(program, streams, precision, sizes, padding)
+    if not isinstance(halves, int) or halves > 1:
+        costs = _cut(program, streams, precision, sizes, padding, halves)
+    return launched(costs, engine, phase, tokens, requests)
+
+
+def _cut(
+    program: Program, streams: Sequence[Stream], precision: Precision, sizes: dict[str, float], padding: Engine | None,
+    halves: Number,
+) -> Iterator[Cost]:  # fmt: skip
+    """The costs of a step, with those of layers that dispatch tokens once for each half of it."""
+    half = [replace(stream, sequences=stream.sequences / halves) for stream in streams]
+    yield from _step_costs(program, streams, precision, sizes, padding, dispatching=False)
+    for cost in _step_costs(program, half, precision, sizes, padding, dispatching=True):
+        yield cost.in_halves(halves)
 
 
 def _step_costs(
@@ -91,10 +106,15 @@ def _step_costs(
     precision: Precision,
     sizes: dict[str, float],
     padding: Engine | None = None,
+    *,
+    dispatching: bool | None = None,
 ) -> Iterator[Cost]:
+    """Those of all layers, or of those alone that dispatch tokens, or do not."""
     done: list[tuple[str, Op]] = []
     for stream in streams:
         for group, op in program.in_phase(stream.phase):
+            if dispatching is not None and group.dispatches is not dispatching:
+                continue
             if op.sees_context:
                 yield over_lengths(group, op, stream, precision, sizes)
             elif (group.name, op) not in done:

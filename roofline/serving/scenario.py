@@ -50,8 +50,8 @@ class Running:
     """An engine on a device: how it launches, the tokens of its mixed steps, what it keeps, what it does with scores.
 
     ``chunk`` None: prompts by themselves. ``encodes``: an encoder, whose passes are whole. ``usual``: the chunk that
-    the engine has by itself, where another was chosen. ``sequences``: as many at once at most as are stated; what the
-    engine takes by itself is no limit, since a launch line may raise it.
+    the engine has by itself, where another was chosen; ``cut``: two-batch overlap was. ``sequences``: as many at once
+    at most as are stated; what the engine takes by itself is no limit, since a launch line may raise it.
     """
 
     engine: Engine
@@ -62,6 +62,7 @@ class Running:
     encodes: bool = False
     usual: int | None = None
     sequences: int | None = None
+    cut: bool = False
 
     def more_than_usual(self, sequences: int) -> str:
         """What to know of so many sequences at once of a scheduler; empty where the engine takes them by itself."""
@@ -78,15 +79,19 @@ class Running:
         engine = self.engine.model_copy(update={"chunk": {ANY: tokens}})
         return replace(self, engine=engine, chunk=tokens, usual=self.chunk)
 
+    def with_halves(self) -> Running:
+        """The same with two-batch overlap."""
+        return replace(self, engine=self.engine.model_copy(update={"two_batches": True}), cut=True)
+
     @property
     def attention(self) -> Attention:
         """Whether scores are stored."""
         return "materialised" if self.kernels.attention == "materialised" else "fused"
 
     @property
-    def key(self) -> tuple[str, int | None, Attention]:
+    def key(self) -> tuple[str, int | None, Attention, bool]:
         """What of it the steps depend on: its fields are edited alike for all hardware."""
-        return self.engine.name, self.chunk, self.attention
+        return self.engine.name, self.chunk, self.attention, self.engine.two_batches
 
     @property
     def words(self) -> str:
@@ -94,7 +99,8 @@ class Running:
         prompts = "prompts by themselves" if self.chunk is None else f"mixed steps of {self.chunk} tokens"
         if self.usual is not None:
             prompts += f" (searched: engine.chunk {self.usual} by itself)"
-        told = (self.engine.words, *(() if self.encodes else (prompts,)), self.reserve.words)
+        halves = ("two-batch overlap" + " (searched)" * self.cut,) if self.engine.two_batches else ()
+        told = (self.engine.words, *(() if self.encodes else (prompts,)), *halves, self.reserve.words)
         return ", ".join(told)
 
     def run(self, program: Program, adapters: Adapters | None = None) -> Program:
@@ -105,7 +111,8 @@ class Running:
         """The engine as JSON has it, with what of it serving depends on."""
         kept = {"memory_share": 1 - self.reserve.share, "reserve_bytes": self.reserve.size}
         return {**engine_in_json(self.engine), "kernels": self.kernels.attention, "chunk": self.chunk or 0,
-                "chunk_searched": self.usual is not None, **kept}  # fmt: skip
+                "chunk_searched": self.usual is not None, "two_batches": self.engine.two_batches,
+                "two_batches_searched": self.cut, **kept}  # fmt: skip
 
 
 @frozen

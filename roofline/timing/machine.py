@@ -30,6 +30,7 @@ from roofline.timing.networks import Network
 from roofline.timing.operator import bound_s, time_operator
 from roofline.timing.rates import Rates
 from roofline.timing.timing import Timing, behind_copy, between_steps, beyond, total
+from roofline.timing.two_batches import exposed
 
 
 class ConstantSource(Protocol):
@@ -107,7 +108,11 @@ class Machine:
     def times(self, costs: Iterable[Cost]) -> list[Timing]:
         """The time of each operator of a step, one execution each; of a host that is ahead, what the device waits."""
         costs = list(costs)
-        return with_waits(costs, [self.time(cost) for cost in costs])
+        return with_waits(costs, self.times_of_device(costs))
+
+    def times_of_device(self, costs: Sequence[Cost]) -> list[Timing]:
+        """The same without the wait for a host that is ahead; of dispatch and combine, what no computation hides."""
+        return exposed(costs, [self.time(cost) for cost in costs])
 
     def step(self, costs: Iterable[Cost]) -> Timing:
         """The time of a step: all executions of all its operators, one after the other."""

@@ -17,9 +17,12 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("vllm", "llama-3.1-8b", "h100", {"set": {"engine.graphs": {}, "engine.captured": [], "engine.kv_block": 32}}),
     ("vllm", "llama-3.1-8b", "h100", {"set": {"engine.chunk": 0}, "dtype": "fp16"}),
     ("vllm", "mixtral-8x7b", "8xh200", {"batch": 64, "dp": 8, "ep": 8, "kv_dtype": "fp8"}),
+    ("vllm", "mixtral-8x7b", "8xh200", {"batch": 512, "dp": 8, "ep": 8, "set": {"engine.two_batches": True}}),
     ("vllm", "deepseek-v3", "8xh200", {"batch": 8, "tp": 8, "dcp": 8, "context": 100_000}),
     ("sglang", "llama-3.1-8b", "2xh100", {"batch": 16, "dp": 2, "engine": "sglang", "set": {"engine.mixed": True}}),
     ("sglang", "mixtral-8x7b", "8xh200", {"batch": 64, "tp": 2, "dp": 4, "ep": 8, "engine": "sglang"}),
+    ("sglang", "mixtral-8x7b", "8xh200", {"batch": 64, "dp": 8, "ep": 8, "engine": "sglang",
+                                          "set": {"engine.two_batches": True}}),
     ("sglang", "mixtral-8x7b", "8xh200", {"tp": 8, "ep": 8, "engine": "sglang", "set": {"engine.chunk": 0}}),
     ("tensorrt-llm", "llama-3.1-8b", "2xh100", {"batch": 9, "tp": 2, "engine": "tensorrt-llm", "kv_dtype": "fp8"}),
     ("tensorrt-llm", "mixtral-8x7b", "8xh200", {"batch": 64, "dp": 8, "ep": 8, "engine": "tensorrt-llm"}),
@@ -38,6 +41,15 @@ def test_launched_and_read_it_is_the_same(engine: str, model: str, hardware: str
     assert (read.layout, read.memory.to_dict(), read.request_s) == (
         asked.layout, asked.memory.to_dict(), pytest.approx(asked.request_s, rel=1e-12)
     )  # fmt: skip
+
+
+def test_two_batch_overlap_needs_kernels_that_send_beside_computation() -> None:
+    line = "vllm serve mistralai/Mixtral-8x7B-v0.1 -dp 8 -ep --enable-dbo"
+    with pytest.raises(UsageError, match="--enable-dbo needs --all2all-backend deepep_low_latency; add it"):
+        predict_launched(line, "8xh200", batch=512)
+    more = f"{line} --all2all-backend deepep_low_latency --dbo-decode-token-threshold 100"
+    assert predict_launched(more, "8xh200", batch=512, context=100).dispatch_hidden == {}
+    assert predict_launched(more, "8xh200", batch=800, context=100).dispatch_hidden
 
 
 def test_the_layout_to_launch_is_the_best_that_the_engine_has_flags_for() -> None:

@@ -22,6 +22,7 @@ from roofline.prediction.step import by_place, pipelined
 from roofline.program.phases import Phase
 from roofline.timing.machine import Machine, waits
 from roofline.timing.timing import SECONDS, Timing, total
+from roofline.timing.two_batches import exposed
 
 Look: TypeAlias = Callable[[Timing], Timing]
 """What is taken of the steps of a request: their mean, or one of them."""
@@ -191,9 +192,16 @@ def _summed(table: LayoutTable, rows: PhaseRows, parts: Any, timed: list[tuple[C
     for program, places in zip(rows.programs, rows.places, strict=True):
         pipeline, where = pipeline_of(program, phase, layouts.pp, parts)
         counts: list[Number] = [group.times(fixed) for group, _ in program.in_phase(phase)]
+        costs, seen = [timed[place][0] for place in places], [timings[place] for place in places]
         with np.errstate(invalid="ignore"):  # rows of other kinds, which are dropped
-            waited = waits(hosts, ((count, timings[place]) for place, count in zip(places, counts, strict=True)))
-            each = [(np.ravel(np.asarray(count)), means[place]) for place, count in zip(places, counts, strict=True)]
+            if table.request.engine.two_batches:
+                counts = [count * cost.halves for count, cost in zip(counts, costs, strict=True)]
+                seen = exposed(costs, seen, [group.name for group, _ in program.in_phase(phase)], counts)
+                own = [look(timing) for timing in seen]
+            else:
+                own = [means[place] for place in places]
+            waited = waits(hosts, zip(counts, seen, strict=True))
+            each = [(np.ravel(np.asarray(count)), mean) for count, mean in zip(counts, own, strict=True)]
             host = [(cost.count, look(wait)) for (cost, _), wait in zip(hosts, waited, strict=True)]
             found.append(pipelined(pipeline, by_place([*each, *host], where)))
     seconds = zip(*(timing.all_seconds for timing in found), strict=True)

@@ -41,7 +41,7 @@ class PhaseRows:
     def of(cls, request: Request, phase: Phase, layouts: Layout) -> PhaseRows:
         """A phase of a request in these layouts, which are split once whatever its lengths are."""
         later = phase is Phase.PREFILL and request.workload.pieces > 1
-        return _split(Same(request.program), phase, later, Rows(layouts))
+        return _split(Same(request.program), phase, later, Rows(layouts), request.engine.two_batches)
 
     def joined(self, parts: Sequence[Any]) -> Any:
         """The rows of one number per program, or of arrays that are right in the rows of their program."""
@@ -69,13 +69,13 @@ class Rows:
 
 
 @lru_cache(maxsize=32)
-def _split(network: Same[Program], phase: Phase, later: bool, rows: Rows) -> PhaseRows:
+def _split(network: Same[Program], phase: Phase, later: bool, rows: Rows, cut: bool) -> PhaseRows:
     apart = np.asarray(towers_apart(network.it, phase, rows.layouts))
     kind = 2 * kinds(rows.layouts.to_dict(), Steps(phase.one_token, later)) + apart
     masks = [kind == each for each in np.unique(kind)]
     columns = rows.layouts.at((..., None))
     programs = [shard_phase(network.it, columns, phase, rows.layouts.at(mask)) for mask in masks]
-    known = Distinct()
+    known = Distinct(cut)
     places = [tuple(known.place(*each) for each in program.in_phase(phase)) for program in programs]
     return PhaseRows(phase, tuple(programs), tuple(masks), tuple(known.found), tuple(places))
 
@@ -86,8 +86,12 @@ _ROUTED = frozenset("AEXC")
 
 @dataclass(slots=True)
 class Distinct:
-    """Operators of several programs with their groups: those that are split alike are one, in whichever group."""
+    """Operators of several programs with their groups: those that are split alike are one, in whichever group.
 
+    ``cut``: layers that dispatch tokens run in halves, and share no operator with others.
+    """
+
+    cut: bool = False
     found: list[tuple[Group, Op]] = field(default_factory=list)
     named: dict[str, list[int]] = field(default_factory=dict)
 
@@ -97,7 +101,8 @@ class Distinct:
         own = _bound(group, op)
         for place in known:
             one, other = self.found[place]
-            if alike(op, other) and alike(own, _bound(one, other)):
+            apart = self.cut and one.dispatches is not group.dispatches
+            if not apart and alike(op, other) and alike(own, _bound(one, other)):
                 return place
         known.append(len(self.found))
         self.found.append((group, op))
