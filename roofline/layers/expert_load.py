@@ -5,10 +5,15 @@ Of several devices that share the experts, the one with the most pairs of token 
     uniform        each set of experts as likely as any other; each device its part of what is expected
     balanced       round robin: pairs = ceil(B T A / devices), experts = min(experts at hand, pairs)
     power_law:a    an expert's share is drawn from x^-a on [1, 0.8 B T], on [0.01, 2] while pairs are fewer than experts
+
+Experts lie in their order, those of a device next to each other, and redundant copies count as further experts, unless
+``power_law:a:eplb`` has them placed by their load: each copy is one of the fullest expert, with an equal part of its
+tokens, and the fullest is put on the emptiest device, as far as that has places: placement with perfect foresight.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -41,10 +46,14 @@ class Load:
 
 @frozen
 class Routing:
-    """How a router spreads tokens over experts; ``exponent`` is that of a power law."""
+    """How a router spreads tokens over experts; ``exponent`` is that of a power law.
+
+    ``placed``: experts and their copies are placed by their load, else in their order.
+    """
 
     form: Literal["uniform", "balanced", "power_law"] = "uniform"
     exponent: float = 0.0
+    placed: bool = False
 
     @classmethod
     def of(cls, text: object) -> Routing:
@@ -55,18 +64,22 @@ class Routing:
         """
         if text in ("uniform", "balanced"):
             return cls("balanced" if text == "balanced" else "uniform")
-        name, _, number = text.partition(":") if isinstance(text, str) else ("", "", "")
+        name, _, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
+        number, colon, placement = rest.partition(":")
         try:
             exponent = float(number)
         except ValueError:
             exponent = math.nan
-        if name != "power_law" or not 0 < exponent <= MOST:
-            msg = f"routing {shown(text)}: expected uniform, balanced or power_law:A, A above 0 and at most {MOST:g}"
+        if name != "power_law" or not 0 < exponent <= MOST or (colon and placement != "eplb"):
+            expected = f"uniform, balanced, power_law:A or power_law:A:eplb, A from 0 to {MOST:g}"
+            msg = f"routing {shown(text)}: expected {expected}"
             raise UsageError(msg)
-        return cls("power_law", exponent)
+        return cls("power_law", exponent, bool(colon))
 
-    def load(self, sizes: Sizes, devices: Number = 1) -> Load:
+    def load(self, sizes: Sizes, devices: Number = 1, own: Number | None = None) -> Load:
         """The load of the fullest of ``devices`` that share E experts, of B T tokens that each go to A of them.
+
+        ``own``: how many of these are no copies, all where it is None.
 
         >>> sizes = {"B": 16, "T": 1, "E": 8, "A": 2}
         >>> Routing("balanced").load(sizes, devices=4)
@@ -88,12 +101,13 @@ class Routing:
         if is_symbolic(pairs, experts, devices) or is_remembering(pairs, experts, devices):
             msg = f"routing {self.words} is drawn for numbers, and here sizes are letters; take uniform or balanced"
             raise UsageError(msg)
-        return _fullest(batch * tokens, experts, picked, devices, self.exponent)
+        different = experts if own is None or not self.placed else own
+        return _fullest(batch * tokens, experts, picked, devices, different, self)
 
     @property
     def words(self) -> str:
         """As an option has it."""
-        return f"{self.form}:{self.exponent:g}" if self.form == "power_law" else self.form
+        return f"{self.form}:{self.exponent:g}{':eplb' * self.placed}" if self.form == "power_law" else self.form
 
 
 UNIFORM = Routing()
@@ -130,22 +144,80 @@ def note_of(word: str) -> str:
     return f"routing {word}: experts are timed as on the fullest device; memory and messages are those of an even load"
 
 
-def _fullest(tokens: Number, experts: Number, picked: Number, devices: Number, exponent: float) -> Load:
+def _fullest(
+    tokens: Number, experts: Number, picked: Number, devices: Number, different: Number, routing: Routing
+) -> Load:
     """The mean load of the fullest device over all draws: exact for numbers, else arrays."""
-    given = (tokens, experts, picked, devices)
+
+    def drawn(n: float, e: float, k: float, d: float, own: float) -> tuple[float, int]:
+        if routing.placed:
+            return _placed(n, int(e), k, int(d), int(own), routing.exponent)
+        return _drawn(n, int(e), k, int(d), routing.exponent)
+
+    given = (tokens, experts, picked, devices, different)
     if not any(isinstance(each, np.ndarray) for each in given):
-        pairs, touched = _drawn(float(tokens), int(experts), float(picked), int(devices), exponent)
-        return Load(Fraction(pairs, DRAWS), Fraction(touched, DRAWS))
+        pairs, touched = drawn(*(float(each) for each in given))
+        return Load(Fraction(pairs) / DRAWS, Fraction(touched, DRAWS))
     columns = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in given))
     rows, places = np.unique(np.stack([column.ravel() for column in columns]), axis=1, return_inverse=True)
-    drawn = [_drawn(n, int(e), k, int(d), exponent) for n, e, k, d in rows.T.tolist()]
-    found = np.array(drawn, dtype=np.float64).reshape(-1, 2)[places.ravel()] / DRAWS
+    found = np.array([drawn(*row) for row in rows.T.tolist()], dtype=np.float64).reshape(-1, 2)[places.ravel()] / DRAWS
     return Load(*(part.reshape(columns[0].shape) for part in found.T))
 
 
 @lru_cache(maxsize=8192)
 def _drawn(tokens: float, experts: int, picked: float, devices: int, exponent: float) -> tuple[int, int]:
-    """Pairs and touched experts of the fullest device, added up over the draws.
+    """Pairs and touched experts of the fullest device, added up over the draws."""
+    parts = _counts(tokens, experts, picked, devices, exponent)
+    fullest = parts[np.arange(DRAWS), parts.sum(axis=2).argmax(axis=1)]
+    return int(fullest.sum()), int((fullest > 0).sum())
+
+
+@lru_cache(maxsize=8192)
+def _placed(
+    tokens: float, places: int, picked: float, devices: int, experts: int, exponent: float
+) -> tuple[float, int]:
+    """The same where so many experts have ``places`` on devices by their load."""
+    pairs, touched = 0.0, 0
+    for loads in _counts(tokens, experts, picked, 1, exponent)[:, 0, :].tolist():
+        held = _packed(_copied(loads, places), devices)
+        fullest = max(held, key=sum)
+        pairs += sum(fullest)
+        touched += sum(load > 0 for load in fullest)
+    return pairs, touched
+
+
+def _copied(loads: list[float], places: int) -> list[float]:
+    """The load of each copy, where each place beyond one for each expert is one more copy of the fullest.
+
+    >>> _copied([9.0, 3.0, 2.0], 5)
+    [3.0, 3.0, 3.0, 3.0, 2.0]
+    """
+    heap = [(-load, load, 1) for load in loads]
+    heapq.heapify(heap)
+    for _ in range(places - len(loads)):
+        _, load, copies = heap[0]
+        heapq.heapreplace(heap, (-load / (copies + 1), load, copies + 1))
+    return sorted((load / copies for _, load, copies in heap for _ in range(copies)), reverse=True)
+
+
+def _packed(loads: list[float], devices: int) -> list[list[float]]:
+    """Loads on devices that each have as many places, the fullest first, each on the emptiest device.
+
+    >>> _packed([5.0, 4.0, 3.0, 2.0], 2)
+    [[5.0, 2.0], [4.0, 3.0]]
+    """
+    held: list[list[float]] = [[] for _ in range(devices)]
+    free = [(0.0, device) for device in range(devices)]
+    for load in loads:
+        already, device = heapq.heappop(free)
+        held[device].append(load)
+        if len(held[device]) < len(loads) // devices:
+            heapq.heappush(free, (already + load, device))
+    return held
+
+
+def _counts(tokens: float, experts: int, picked: float, devices: int, exponent: float) -> Any:
+    """Pairs of each expert of each device, draw by draw.
 
     Shares are scaled to all pairs and rounded, an expert has each token once at most; what that leaves goes round the
     devices, to the emptiest expert of each, or comes from the fullest.
@@ -161,9 +233,7 @@ def _drawn(tokens: float, experts: int, picked: float, devices: int, exponent: f
     parts = counts.reshape(DRAWS, devices, -1)
     over = left[..., None] < 0
     raised = _raised(np.where(over, -parts, parts), each)
-    parts = np.maximum(np.where(over, -raised, raised), 0.0)
-    fullest = parts[np.arange(DRAWS), parts.sum(axis=2).argmax(axis=1)]
-    return int(fullest.sum()), int((fullest > 0).sum())
+    return np.maximum(np.where(over, -raised, raised), 0.0)
 
 
 def _power_law(even: Any, low: float, high: float, exponent: float) -> Any:

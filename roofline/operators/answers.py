@@ -29,7 +29,7 @@ class OpInputs(TypedDict, total=False):
     tokens: Annotated[int, Says("grouped_matmul, embedding: rows that are multiplied or looked up", "tokens")]
     experts: Annotated[int, Says("grouped_matmul: experts, each with weights of its own")]
     topk: Annotated[int, Says("grouped_matmul: experts that a token is sent to")]
-    routing: Annotated[str, Says("grouped_matmul: load of experts, uniform, balanced or power_law:A")]
+    routing: Annotated[str, Says("grouped_matmul: load of experts, uniform, balanced, power_law:A or power_law:A:eplb")]
     operation: Annotated[str, Says("collective: all_reduce, all_gather, reduce_scatter or all_to_all")]
     message_bytes: Annotated[int, Says("collective: the whole message", "B")]
     devices: Annotated[int, Says("collective: devices")]

@@ -193,7 +193,8 @@ class ExpertLoad(TypedDict, total=False):
     routing: Annotated[
         str,
         Option(
-            "Expert routing: uniform, balanced, or skewed such as power_law:1.2; the fullest device is timed.",
+            "Expert routing: uniform, balanced, or skewed such as power_law:1.2 (power_law:1.2:eplb: experts placed by "
+            "load); the fullest device is timed.",
             default="uniform",
             metavar="FORM",
         ),

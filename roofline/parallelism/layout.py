@@ -406,7 +406,7 @@ class Fullest:
     def __call__(self, sizes: Sizes) -> Number:
         """The experts touched, or the pairs of each token."""
         whole = self.reached.all_of(sizes)
-        load = self.routing.load(whole, self.devices)
+        load = self.routing.load(whole, self.devices, resolve("E", sizes))
         return load.touched if self.letter == "X" else load.pairs / (whole["B"] * whole["T"])
 
 
@@ -439,7 +439,8 @@ class Reached:
     """A size that follows from the tokens at hand: those of ``replicas``, of each sequence one of ``parts``.
 
     Experts are as many as ``devices`` hold together: copies count as further experts, each with its part of the tokens,
-    which touches no fewer of them than if some experts alone had copies.
+    which touches no fewer of them than if some experts alone had copies. Where a routing places experts by their load,
+    it says itself which have copies.
     """
 
     whole: Callable[[Sizes], Number]

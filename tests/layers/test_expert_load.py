@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.errors import UsageError
-from roofline.layers.expert_load import DRAWS, Load, Routing, _raised
+from roofline.layers.expert_load import DRAWS, Load, Routing, _copied, _packed, _raised
 from roofline.layers.mixture_of_experts import touched_experts
 from roofline.program.axes import Sizes
 
@@ -49,9 +49,29 @@ def test_a_skewed_load_is_no_less_than_the_even_one_and_no_more_than_all(
     assert devices > 1 or found.pairs == tokens * picked
 
 
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=40), st.integers(1, 8), st.integers(0, 4))
+def test_placing_by_load_keeps_all_pairs_and_fills_all_places(loads: list[int], devices: int, more: int) -> None:
+    places = -(-(len(loads) + more) // devices) * devices
+    copies = _copied([float(load) for load in loads], places)
+    held = _packed(copies, devices)
+    assert len(copies) == places
+    assert {len(each) for each in held} == {places // devices}
+    assert sum(map(sum, held)) == pytest.approx(sum(loads))
+    assert sorted(load for each in held for load in each) == sorted(copies)
+    assert max(copies) <= max(loads)
+
+
+def test_placed_by_load_the_fullest_device_has_less_and_copies_take_from_it() -> None:
+    asked, placed = sizes(500, 64, 4), Routing("power_law", 1.2, placed=True)
+    in_order, by_load = (float(routing.load(asked, 8).pairs) for routing in (SKEWED, placed))
+    spread = float(placed.load(sizes(500, 72, 4), 8, 64).pairs)
+    assert 250 <= spread < by_load < 0.8 * in_order
+    assert spread < 260
+
+
 def test_arrays_are_their_numbers() -> None:
     tokens, devices = np.array([[1.0], [64.0], [64.0]]), np.array([1, 4])
-    for routing in (Routing(), BALANCED, SKEWED):
+    for routing in (Routing(), BALANCED, SKEWED, Routing("power_law", 1.2, placed=True)):
         found = routing.load({**sizes(1, 16, 2), "B": tokens}, devices)
         for row, column in np.ndindex(3, 2):
             one = routing.load(sizes(int(tokens[row, 0]), 16, 2), int(devices[column]))
@@ -70,10 +90,22 @@ def test_letters_take_formulas_and_no_draws() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["", "even", "power_law", "power_law:", "power_law:0", "power_law:nan", "power_law:9", 3]
+    "word",
+    [
+        "",
+        "even",
+        "power_law",
+        "power_law:",
+        "power_law:0",
+        "power_law:nan",
+        "power_law:9",
+        "power_law:1:",
+        "power_law:1:b",
+        3,
+    ],
 )
 def test_other_words_are_refused(word: object) -> None:
-    with pytest.raises(UsageError, match="expected uniform, balanced or power_law:A, A above 0 and at most 8"):
+    with pytest.raises(UsageError, match="expected uniform, balanced, power_law:A or power_law:A:eplb, A from 0 to 8"):
         Routing.of(word)
 
 
