@@ -15,7 +15,7 @@ from roofline.number import Truth
 from roofline.parallelism.layout import Layout, reads_positions
 from roofline.parallelism.pipeline import layer_count
 from roofline.parallelism.sharding import read_first
-from roofline.parallelism.split_axes import Condition, axis_conditions
+from roofline.parallelism.split_axes import Condition, axis_conditions, planned_conditions
 from roofline.program.axes import rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -73,8 +73,7 @@ def _of_program(program: Same[Program]) -> tuple[Condition, ...]:
 
 def _conditions_of(program: Program) -> Iterator[Condition]:
     if program.anonymous:
-        for flag in ("tp", "pp", "ep", "cp", "sp", "dcp"):
-            yield Condition(flag, "cannot split a traced module, whose axes have no meaning; dp can", _unsplit(flag))
+        yield from _conditions_of_traced(program)
         return
     yield from axis_conditions(program)
     yield from _caches(program)
@@ -84,6 +83,18 @@ def _conditions_of(program: Program) -> Iterator[Condition]:
     for lost in _lost_between_stages(program):
         problem = f"cannot be: layers read {lost}, which no layer hands on to the next stage"
         yield Condition("pp", problem, lambda x: x.pp == 1)
+
+
+def _conditions_of_traced(program: Program) -> Iterator[Condition]:
+    """Those of a traced module: its plan says what tensor parallelism splits, a pipeline deals out its layers."""
+    for flag in ("ep", "cp", "sp", "dcp"):
+        yield Condition(flag, "cannot split a traced module, whose axes have no meaning; dp can", _unsplit(flag))
+    if program.whole:
+        yield Condition("tp", f"cannot split a traced module: {program.whole}; dp can", _unsplit("tp"))
+    yield from planned_conditions(program)
+    layers = 0 if Phase.FORWARD in program.phases else layer_count(program)
+    what = f"is more than the {layers} layers" if layers else "finds no list of layers in a traced module; dp can"
+    yield Condition("pp", what, lambda x: x.pp <= max(layers, 1))
 
 
 def _unsplit(flag: str) -> Callable[[Layout], Truth]:

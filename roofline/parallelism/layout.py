@@ -35,7 +35,7 @@ from roofline.identity import Same
 from roofline.layers.expert_load import Routing, Touched
 from roofline.number import Number, ceil_div, minimum, product
 from roofline.parallelism.dimensions import DEGREES, Degree, devices_of
-from roofline.program.axes import Binding, Sizes, rebind, resolve
+from roofline.program.axes import ANONYMOUS, PART, SHARED, Binding, Sizes, rebind, resolve
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group
@@ -305,8 +305,18 @@ class Mesh:
             parts["B"] = Dealt(op.local.get("B", "B"), self.count(splits["B"] & TENSOR))
         if across := (splits.get("A", _NONE) | splits.get("X", _NONE)) - TENSOR:
             parts["B"] = Gathered("B", self.count(across))
-        groups = {x: Within(bound, parts) for x, bound in op.local.items() if x.islower() and callable(bound)}
+        groups = {
+            x: Within(bound, parts)
+            for x, bound in op.local.items()
+            if x.islower() and callable(bound) and not x.startswith(ANONYMOUS)
+        }
         return {**op.local, **parts, **groups}
+
+    def shares(self, op: Op) -> dict[str, Dims]:
+        """What splits the axes of an operator whose axes have no meaning: those that a plan has split, and heads."""
+        dims = self.active(TENSOR)
+        split = [x for x in stored_letters(op) if x.startswith(SHARED) or x in ("K", "G")]
+        return dict.fromkeys(split, dims) if dims else {}
 
     def group_bindings(self, group: Group) -> dict[str, Binding]:
         """A group's own letters; the experts touched are those of all the tokens that reach its devices."""
@@ -369,7 +379,7 @@ class Part:
     def __call__(self, sizes: Sizes) -> Number:
         """The size of the part."""
         size = resolve(self.whole, sizes)
-        if self.letter in ("V", "E"):
+        if self.letter in ("V", "E") or (self.letter.startswith(SHARED) and not self.letter.startswith(PART)):
             return ceil_div(size, self.degree)
         if self.heads is not None and self.letter in ("K", "G"):
             shared = minimum(resolve(self.heads, sizes), self.degree)

@@ -84,14 +84,21 @@ class State:
 
 @dataclass(slots=True)
 class Flow:
-    """The states of all tensors as a program runs on a mesh; operators, and collectives they need, join ``ops``."""
+    """The states of all tensors as a program runs on a mesh; operators, and collectives they need, join ``ops``.
+
+    ``planned``: operators say themselves what devices share, since their axes have no meaning.
+    """
 
     mesh: Mesh
     states: dict[str, list[State]] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
+    planned: bool = False
 
     def run(self, group: Group, op: Op) -> None:
         """Bring what ``op`` reads into place, let it work on a device's part, and note how its output lies."""
+        if self.planned:
+            self._run_as_planned(op)
+            return
         splits = self.mesh.splits(group, op)
         passed = self._passed(op)
         splits |= {"T": splits["T"] - passed} if "T" in splits else {}
@@ -108,6 +115,26 @@ class Flow:
                 if tensor.name in kept and (part is not op or tensor.name not in noted):
                     self._write(op, part, tensor, splits, passed)
                     noted.add(tensor.name)
+
+    def _run_as_planned(self, op: Op) -> None:
+        """The operators that stand for one on each device, with their collectives, or itself, whole."""
+        dims = self.mesh.active(TENSOR)
+        for own in op.shared if dims else ():
+            if own.kind == "collective":
+                assert own.function in _ORDER, own.function
+                transfer = self._transfer(own.function, dims)
+                self.ops.append(replace(own, transfer=transfer, function=""))
+                continue
+            shares = self.mesh.shares(own)
+            parts = tuple(
+                replace(part, local=self.mesh.bindings(part, {x: d for x, d in shares_of.items() if x in part.local}))
+                for part in own.parts
+                for shares_of in (self.mesh.shares(part),)
+            )
+            self.ops.append(replace(own, local=self.mesh.bindings(own, shares), parts=parts))
+        if not dims or not op.shared:
+            self.ops.append(replace(op, shared=()))
+        self.states |= {tensor.name: [State({}, _NONE, op.name)] for tensor in op.writes}
 
     def deliver(self, op: Op, tensor: Tensor) -> None:
         """Bring what ``op`` wrote to every device, whole."""
@@ -373,7 +400,7 @@ def mesh_of(program: Program, layout: Layout, phase: Phase, like: Layout | None 
 def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | None = None) -> Program:
     """The same of one phase; for several layouts in arrays, with the collectives of some that are alike, if given."""
     groups = [group for group in program.groups if phase in group.phases]
-    flow = Flow(mesh_of(program, layout, phase, like))
+    flow = Flow(mesh_of(program, layout, phase, like), planned=program.anonymous)
     said = _unread(groups)
     sharded: list[Group] = []
     for index, group in enumerate(groups):
@@ -420,6 +447,13 @@ def sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
     layers = [group for group in groups if group.stacked]
     if not layers or not flow.mesh.active_stages:
         return []
+    if flow.planned:
+        handed = [
+            each
+            for op, tensor, more in _left_behind(layers)
+            for each in (_sent(tensor, layout, flow, op.local), *_made_anew(op, tensor, more))
+        ]
+        return [Group(PIPELINE, tuple(handed), layout.pp - 1, (flow.mesh.phase,))]
     carried = read_first(layers[-1:])
     tensors = {t.name: t for op in layers[-1].ops for t in op.writes if t.role == "activation" and t.name in carried}
     sends = []
@@ -429,11 +463,38 @@ def sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
             for letter in tensor.letters
             if letter != "B" and (dims := flow.mesh.home(letter))
         }
-        stride = flow.mesh.count(frozenset(DIMS))
-        sends.append(
-            replace(collective(f"send_{tensor.name}", Transfer("send", layout.pp, stride, "pp"), tensor), local=local)
-        )
+        sends.append(_sent(tensor, layout, flow, local))
     return [Group(PIPELINE, tuple(sends), layout.pp - 1, (flow.mesh.phase,))]
+
+
+def _sent(tensor: Tensor, layout: Layout, flow: Flow, local: Mapping[str, Binding]) -> Op:
+    transfer = Transfer("send", layout.pp, flow.mesh.count(frozenset(DIMS)), "pp")
+    return replace(collective(f"send_{tensor.name}", transfer, tensor), local=local)
+
+
+def _made_anew(op: Op, sent: Tensor, more: tuple[Tensor, ...]) -> Iterator[Op]:
+    """What a stage makes of what it received: of a sum and its norm, which one kernel writes, the norm."""
+    if more:
+        yield replace(op, name=f"{op.name}.again", reads=(sent,), writes=more, parts=(), shared=())
+
+
+def _left_behind(layers: Sequence[Group]) -> Iterator[tuple[Op, Tensor, tuple[Tensor, ...]]]:
+    """What layers of a traced module leave to the next: of an operator one tensor, and more that are made of that.
+
+    What all layers read, and none of them writes, such as rotations, goes from stage to stage too.
+    """
+    carried, known = read_first(layers[-1:]), set[str]()
+    for op in layers[-1].ops:
+        own = [tensor for tensor in op.writes if tensor.role == "activation" and tensor.name in carried]
+        known |= {tensor.name for tensor in own}
+        if own:
+            yield op, own[0], tuple(own[1:])
+    first = read_first(layers) - {tensor.name for group in layers for op in group.ops for tensor in op.writes}
+    for op in (op for group in layers for op in group.ops):
+        for tensor in op.reads:
+            if tensor.role == "activation" and tensor.name in first - known:
+                known.add(tensor.name)
+                yield op, tensor, ()
 
 
 def _is_summand(op: Op, tensor: Tensor) -> bool:

@@ -12,7 +12,7 @@ from roofline.classes import frozen
 from roofline.identity import Same
 from roofline.number import Truth
 from roofline.parallelism.layout import Layout, Mesh, is_expert, stored_letters
-from roofline.program.axes import rebind
+from roofline.program.axes import PART, SHARED, rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 
@@ -39,6 +39,29 @@ def axis_conditions(program: Program) -> Iterator[Condition]:
     yield from seen
     if not any(condition.flag == "ep" for condition in seen):
         yield Condition("ep", "splits experts, and there are none", lambda x: x.ep == 1)
+
+
+def planned_conditions(program: Program) -> Iterator[Condition]:
+    """What devices must divide of a traced module: the widths and the heads that its plan splits.
+
+    What is gathered as soon as it is written may be split unevenly: the last device has fewer.
+    """
+    seen = dict[Condition, None]()
+    for group, own in ((group, own) for phase in program.phases for group, op in program.in_phase(phase)
+                       if op.shared and op.shared[-1].function != "all_gather" for own in op.shared):  # fmt: skip
+        sizes = rebind(group.sizes({"B": 1, "T": 1, "S": 1, "M": 1, **program.sizes}), own.local)
+        letters = [letter for letter in stored_letters(own) if letter.startswith(SHARED)]
+        seen |= {_whole(int(sizes[letter]), "axis"): None for letter in letters if not letter.startswith(PART)}
+        if "K" in stored_letters(own):
+            heads = int(sizes["K"])
+            seen[_whole(heads if heads > 1 else int(sizes["G"]), "heads")] = None
+    yield from seen
+
+
+@lru_cache(maxsize=1024)
+def _whole(size: int, what: str) -> Condition:
+    problem = f"does not divide the {size} heads" if what == "heads" else f"does not divide an axis of {size}"
+    return Condition("tp", problem, lambda x: size % x.tp == 0)
 
 
 def towers_apart(program: Program, phase: Phase, layout: Layout) -> Truth:

@@ -65,6 +65,12 @@ LEGEND: dict[str, str] = {
 ANONYMOUS = "_"
 """What the axes begin with that an operator names for itself, and binds: those of a traced module."""
 
+SHARED = "_|"
+"""What those of them begin with that devices of tensor parallelism split."""
+
+PART = f"{SHARED}part"
+"""An axis of 1 that they split: each has its part of a tensor, whichever of its own axes that is."""
+
 Sizes: TypeAlias = Mapping[str, Number]
 """Axis letter -> its size."""
 

@@ -66,6 +66,7 @@ class Program:
     """Groups in the order in which they run, and the sizes that the configuration fixes.
 
     ``weighs``: bytes of weights that stay in memory for each that the tensors state, where a file has others.
+    ``whole``: why tensor parallelism cannot split it, where its axes have no meaning and no plan goes with it.
 
     Groups of one name in different phases are the same layers, done another way: their weights and caches are the same.
 
@@ -80,6 +81,7 @@ class Program:
     groups: tuple[Group, ...]
     sizes: Mapping[str, int]
     weighs: Fraction = Fraction(1)
+    whole: str = ""
 
     def __post_init__(self) -> None:
         for phase in self.phases:

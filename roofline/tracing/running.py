@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from roofline.program.op import Role
 from roofline.tracing.findings import Asked, asked_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
 from roofline.tracing.inputs import CACHE, Input
+from roofline.tracing.plans import plan_of
 from roofline.tracing.recorder import Recorder, fake_mode, recording, tensors_in
 from roofline.tracing.work import expression
 
@@ -67,7 +69,7 @@ def record(
             recorder.note_guards()
     refuse_fixed(fake.shape_env, symbols, recorder.asked, name)
     parameters = [(each, held[each]) for each, _ in module.named_parameters()]
-    found = recorder.finished(returned, parameters, block_paths(module), gradients)
+    found = replace(recorder.finished(returned, parameters, block_paths(module), gradients), plan=plan_of(module))
     asked = asked_of(fake.shape_env, symbols, recorder.asked, recorder.inner, recorder.reader, less)
     return found, asked, lacks
 

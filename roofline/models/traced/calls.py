@@ -115,7 +115,8 @@ class Recording:
 
     ``backward``: the place of the first call of the backward pass, None where there is none. ``gradients``: storages of
     gradients, each with that of the parameter whose gradient it is. ``again``: the places of calls of the backward pass
-    that make again what the forward pass made.
+    that make again what the forward pass made. ``plan``: paths of modules and parameters, each with how tensor
+    parallelism lays it, as the module says.
     """
 
     calls: tuple[Call, ...]
@@ -126,6 +127,7 @@ class Recording:
     backward: int | None = None
     gradients: tuple[tuple[int, int], ...] = ()
     again: frozenset[int] = frozenset()
+    plan: tuple[tuple[str, str], ...] = ()
 
     @property
     def decodes(self) -> bool:

@@ -7,7 +7,7 @@ what lies behind a heavy operator has a higher level.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from roofline.classes import frozen
 from roofline.models.traced.calls import Access, Call, Recording
@@ -38,6 +38,21 @@ def kernels_of(calls: Sequence[Call], used: frozenset[int], recording: Recording
         parts.setdefault((levels[call.place], call.heavy, owners[call.place]), []).append(call)
     readers = _readers(calls)
     return [_kernel(parts[key], used, readers, recording) for key in sorted(parts)]
+
+
+def cut(kernel: Kernel, behind: Collection[int], recording: Recording) -> list[Kernel]:
+    """A kernel in parts, of which each reads what stands complete ``behind`` the one before it alone."""
+    after: dict[int, int] = {}
+    parts: dict[int, list[Call]] = {}
+    for call in kernel.calls:
+        level = max((after.get(access.value, 0) for access in call.reads), default=0)
+        parts.setdefault(level, []).append(call)
+        after.update({access.value: level + (access.value in behind) for access in call.writes})
+    if len(parts) == 1:
+        return [kernel]
+    used = frozenset(access.value for access in kernel.writes) | frozenset(behind)
+    readers = _readers(kernel.calls)
+    return [_kernel(parts[level], used, readers, recording) for level in sorted(parts)]
 
 
 def alone(call: Call, recording: Recording) -> Kernel:

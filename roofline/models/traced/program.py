@@ -11,6 +11,7 @@ from roofline.models.traced.blocks import short_name
 from roofline.models.traced.calls import Call, Recording
 from roofline.models.traced.folding import Folded, Part, unique
 from roofline.models.traced.fusion import Kernel
+from roofline.models.traced.spread import Spread, spread_of
 from roofline.models.traced.statements import Namer, operators_of
 from roofline.number import Number, added
 from roofline.program.conventions import Conventions
@@ -32,10 +33,16 @@ class Traced:
     def program(self, conventions: Conventions) -> Program:
         """The program of one forward pass."""
         named, namer = self._named()
+        namer.spread = self._spread
         parts = [(part, names) for part, names in named if not part.backward]
         phase = Phase.DECODE if self.recording.decodes else Phase.ENCODE
         groups = tuple(_group(part, names, namer, conventions, phase) for part, names in parts)
-        return Program((*groups, *self._unread()), dict(self.sizes))
+        return Program((*groups, *self._unread()), dict(self.sizes), whole=self._spread.problem)
+
+    @property
+    def _spread(self) -> Spread:
+        """How the plan of the module lays it over devices; why not, of both passes of a training step."""
+        return spread_of(self.recording)
 
     def training(self, conventions: Conventions) -> tuple[Program, frozenset[str]]:
         """The program of both passes, and the names of what the backward pass reads that the forward pass wrote."""
@@ -49,7 +56,8 @@ class Traced:
         written = {access.value for call in forward for access in call.writes}
         read = {access.value for call in behind for access in call.reads} & written
         kept = frozenset(namer.names[same[values[each].storage]] for each in read if not values[each].name)
-        return Program((*groups, *self._unread((Phase.FORWARD,))), dict(self.sizes)), kept
+        program = Program((*groups, *self._unread((Phase.FORWARD,))), dict(self.sizes), whole=self._spread.problem)
+        return program, kept
 
     def _named(self) -> tuple[list[tuple[Part, list[str]]], Namer]:
         """The parts with the names of their operators, and what names their tensors."""
@@ -167,7 +175,9 @@ def _again(op: Op, owners: dict[str, str]) -> Op:
     own = [tensor.name for tensor in op.reads if tensor.role == "weight" and not tensor.tied]
     before = next((owners[name] for name in own if name in owners), None)
     if before is not None:
-        op = replace(op, name=unique(f"{before}.again", owners.values()))
+        name = unique(f"{before}.again", owners.values())
+        shared = tuple(replace(each, name=each.name.replace(op.name, name, 1)) for each in op.shared)
+        op = replace(op, name=name, shared=shared)
     owners.update({name: owners.get(name, op.name) for name in own})
     return op
 

@@ -19,9 +19,10 @@ from roofline.models.traced.calls import (
     Value,
 )
 from roofline.models.traced.extents import NOTHING, ONE, Extent
-from roofline.models.traced.fusion import Kernel, alone
+from roofline.models.traced.fusion import Kernel, alone, cut
+from roofline.models.traced.spread import WHOLE, Spread
 from roofline.number import Number, exact, power
-from roofline.program.axes import Binding, Sizes
+from roofline.program.axes import ANONYMOUS, PART, SHARED, Binding, Sizes
 from roofline.program.backward import backward, gradient
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Role, Tensor, Unit, Work, contract
@@ -44,20 +45,23 @@ class Namer:
     gradients: Mapping[int, int] = field(default_factory=dict)
     weights: dict[int, str] = field(default_factory=dict)
     home: str = ""
+    spread: Spread = WHOLE
 
-    def tensor(self, access: Access, axes: str, local: dict[str, Extent], *, written: bool = False) -> Tensor:
-        """A tensor of these axes."""
+    def tensor(
+        self, access: Access, axes: str, local: dict[str, Extent], *, written: bool = False, shared: bool = False
+    ) -> Tensor:
+        """A tensor of these axes; ``shared``: on one of the devices that it is spread over."""
         value = self.recording.values[access.value]
         if value.role == "weight":
             tied, name = value.storage in self.tied, self.weight_name(value)
-            whole = f"_{name.lower()}"
+            whole = f"{SHARED if shared and value.storage in self.spread.weights else ANONYMOUS}{name.lower()}"
             local[whole] = value.whole
             return Tensor(name, axes, "weight", whole, tied, value.dtype)
         if value.storage in self.gradients:
             return gradient(Tensor(self.weights[self.gradients[value.storage]], axes))
         name, stored = self.name(access), ""
         if value.role == "kv_cache":
-            stored = f"_{name.lower()}"
+            stored = f"{SHARED if shared and access.value in self.spread.split else ANONYMOUS}{name.lower()}"
             local[stored] = value.whole
         return Tensor(name, axes, self._role(access, written), stored, dtype=value.dtype)
 
@@ -81,22 +85,35 @@ class Namer:
 
 @dataclass(slots=True)
 class _Statement:
-    """The sizes of an operator's own axes, and its tensors; ``mark`` tells the axes of one of its parts apart."""
+    """The sizes of an operator's own axes, and its tensors; ``mark`` tells the axes of one of its parts apart.
+
+    ``shared``: which axis devices of tensor parallelism split; None where the operator is stated whole.
+    """
 
     namer: Namer
     local: dict[str, Extent] = field(default_factory=dict)
     mark: str = ""
+    shared: str | None = None
 
     def axis(self, name: str, extent: Extent) -> str:
         """An axis of this size; none for a size of 1."""
         if extent == ONE:
             return ""
-        self.local[f"{name}{self.mark}"] = extent
-        return f"{name}{self.mark}"
+        split = self.shared is not None and name.partition(".")[0] == self.shared
+        axis = f"{SHARED if split else ANONYMOUS}{name}{self.mark}"
+        self.local[axis] = extent
+        return axis
 
     def axes(self, **extents: Extent) -> str:
         """Axes by name, in order."""
-        return " ".join(filter(None, (self.axis(f"_{name}", extent) for name, extent in extents.items())))
+        return " ".join(filter(None, (self.axis(name, extent) for name, extent in extents.items())))
+
+    @property
+    def part(self) -> str:
+        """An axis of 1, of which each device that shares a tensor has its part."""
+        axis = f"{PART}{self.mark}"
+        self.local[axis] = ONE
+        return axis
 
     def experts(self, access: Access, shape: Contraction) -> Extent:
         """How many matrices of this shape a stack of them holds."""
@@ -105,20 +122,62 @@ class _Statement:
 
     def tensor(self, access: Access, axes: str, *, written: bool = False) -> Tensor:
         """A tensor of these axes."""
-        return self.namer.tensor(access, axes, self.local, written=written)
+        return self.namer.tensor(access, axes, self.local, written=written, shared=self.shared is not None)
+
+    def beside(self, access: Access, axes: str, *, written: bool = False) -> Tensor:
+        """A tensor of these axes, of which no axis but that of a part tells how devices split it."""
+        value, spread = self.namer.recording.values[access.value], self.namer.spread
+        has_part = access.value in spread.split or spread.weights.get(value.storage) == "columns"
+        if self.shared is not None and has_part:
+            axes = f"{self.part} {axes}".strip()
+        return self.tensor(access, axes, written=written)
 
 
 def operators_of(kernel: Kernel, name: str, namer: Namer, conventions: Conventions) -> tuple[Op, ...]:
-    """The operators of a kernel: one, but for an attention whose scores are stored."""
+    """The operators of a kernel: one, but for an attention whose scores are stored.
+
+    Each says what it is on devices that share it, where a plan spreads it.
+    """
+    ops = _stated(kernel, name, namer, conventions)
+    if not namer.spread.touches(kernel.calls, namer.recording):
+        return ops
+    pieces = cut(kernel, namer.spread.sums.keys(), namer.recording)
+    own = [_stated(piece, name, namer, conventions, shared=True) for piece in pieces]
+    ends = [_exchanged(piece, namer) for piece in pieces]
+    if len(pieces) > 1:
+        every = [op for each, end in zip(own, ends, strict=True) for op in (*each, *end)]
+        return (*ops[:-1], replace(ops[-1], shared=tuple(every)))
+    spread = [replace(op, shared=(each,)) for op, each in zip(ops, own[0], strict=True)]
+    return (*spread[:-1], replace(spread[-1], shared=(*spread[-1].shared, *ends[0])))
+
+
+def _stated(
+    kernel: Kernel, name: str, namer: Namer, conventions: Conventions, *, shared: bool = False
+) -> tuple[Op, ...]:
+    """The operators of a kernel, whole, or on a device of those that share it."""
     call = kernel.main
+    statement = _Statement(namer, shared=namer.spread.axes.get(call.place, "") if shared else None)
     if len(kernel.calls) == 1 and call.name == ATTENTION_BACKWARD:
-        return (_attention_backward(kernel, name, _Statement(namer)),)
+        return (_attention_backward(kernel, name, statement),)
     if len(kernel.calls) == 1 and isinstance(call.shape, Attended):
-        return _attention(kernel, call.shape, name, _Statement(namer), conventions)
+        return _attention(kernel, call.shape, name, statement, conventions)
     if len(kernel.calls) == 1 and isinstance(call.shape, Contraction):
         state = _patches if call.kind == "convolution" else _grouped if call.name == GROUPED else _matmul
-        return (state(kernel, call.shape, name, _Statement(namer)),)
-    return (_elementwise(kernel, name, _Statement(namer)),)
+        return (state(kernel, call.shape, name, statement),)
+    return (_elementwise(kernel, name, statement),)
+
+
+def _exchanged(kernel: Kernel, namer: Namer) -> list[Op]:
+    """The collectives behind a kernel: how many devices are in each, a layout says."""
+    found = []
+    for access in (access for call in kernel.calls for access in call.writes):
+        if access.value in namer.spread.sums:
+            operation, path = namer.spread.sums[access.value]
+            statement = _Statement(namer)
+            tensor = statement.tensor(access, statement.axes(x0=access.elements), written=True)
+            said = f"{short_name(path, namer.home, namer.recording.blocks) or path}.{operation}"
+            found.append(Op(said, "collective", (tensor,), (tensor,), (), statement.local, function=operation))
+    return found
 
 
 def _matmul(kernel: Kernel, shape: Contraction, name: str, statement: _Statement) -> Op:
@@ -138,7 +197,7 @@ def _matmul(kernel: Kernel, shape: Contraction, name: str, statement: _Statement
     x, w = _apart([statement.tensor(a, left), statement.tensor(b, right)], (a, b), statement.namer)
     op = contract(name, x, w, statement.tensor(y, out, written=True))
     more = _distinct(
-        [statement.tensor(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(others)], op.reads
+        [statement.beside(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(others)], op.reads
     )
     return replace(op, reads=(*op.reads, *more), local=statement.local)
 
@@ -292,7 +351,7 @@ def _elementwise(kernel: Kernel, name: str, statement: _Statement) -> Op:
     """A kernel whose parts are its calls, which eager torch runs one by one."""
     namer = statement.namer
     parts = tuple(
-        _part(alone(call, namer.recording), _Statement(namer, mark=f".{place}"))
+        _part(alone(call, namer.recording), _Statement(namer, mark=f".{place}", shared=statement.shared))
         for place, call in enumerate(kernel.calls)
         if call.writes
     )
@@ -303,13 +362,14 @@ def _part(kernel: Kernel, statement: _Statement) -> Op:
     """Elementwise work under the name of torch."""
     name = kernel.main.name
     first = kernel.writes[0]
-    reads = [statement.tensor(each, _axes_beside(each, first, i, statement)) for i, each in enumerate(kernel.reads)]
+    reads = [statement.beside(each, _axes_beside(each, first, i, statement)) for i, each in enumerate(kernel.reads)]
     writes = [
-        statement.tensor(each, _axes_beside(each, first, -1 - i, statement), written=True)
+        statement.beside(each, _axes_beside(each, first, -1 - i, statement), written=True)
         for i, each in enumerate(kernel.writes)
     ]
-    kind, work = _kind(kernel.calls), _work(kernel.calls)
-    mixes = " ".join(dict.fromkeys(axis for each in writes for axis in each.letters)) if kind in _MIXING else ""
+    kind, work = _kind(kernel.calls), _work(kernel.calls, statement)
+    own = (axis for each in writes for axis in each.letters if not axis.startswith(SHARED))
+    mixes = " ".join(dict.fromkeys(own)) if kind in _MIXING else ""
     return Op(name, kind, _distinct(reads, ()), _distinct(writes, ()), work, statement.local, mixes=mixes)
 
 
@@ -328,11 +388,17 @@ def _axes_beside(access: Access, first: Access, place: int, statement: _Statemen
     return statement.axes(**{f"x{place}": access.elements})
 
 
-def _work(calls: Sequence[Call]) -> tuple[Work, ...]:
-    """The elementwise and transcendental operations of all calls."""
+def _work(calls: Sequence[Call], statement: _Statement) -> tuple[Work, ...]:
+    """The elementwise and transcendental operations of all calls, of those that devices share a device's part."""
+
+    def own(call: Call, count: Extent) -> Extent:
+        if statement.shared is None or call.place not in statement.namer.spread.axes:
+            return count
+        return Extent("product", (count, Extent("letter", name=statement.part)))
+
     counts: tuple[tuple[Unit, list[Extent]], ...] = (
-        ("vector", [call.vector for call in calls if call.vector != NOTHING]),
-        ("special", [call.special for call in calls if call.special != NOTHING]),
+        ("vector", [own(call, call.vector) for call in calls if call.vector != NOTHING]),
+        ("special", [own(call, call.special) for call in calls if call.special != NOTHING]),
     )
     return tuple(Work(unit, 1, (), formula=Extent("sum", tuple(each))) for unit, each in counts if each)
 

@@ -108,6 +108,8 @@ class _Writer:
             "calls": [self.call(each) for each in recording.calls],
             "returned": sorted(recording.returned), "blocks": sorted(recording.blocks),
         }  # fmt: skip
+        if recording.plan:
+            body["plan"] = [list(each) for each in recording.plan]
         if recording.backward is not None:
             numbers = [[self.storages[each] for each in pair] for pair in recording.gradients]
             body |= {"backward": recording.backward, "gradients": numbers}
@@ -182,7 +184,8 @@ class _Reader:
         unread = tuple(self.value(row) for row in b["unread"])
         learning = tuple((int(own), int(of)) for own, of in b.get("gradients", ()))
         ends = (frozenset(b["returned"]), unread, frozenset(b["blocks"]), b.get("backward"), learning)
-        recording = Recording(calls, values, *ends)
+        plan = tuple((str(path), str(style)) for path, style in b.get("plan", ()))
+        recording = Recording(calls, values, *ends, plan=plan)
         named = (str(b["name"]), str(b["kind"]), str(b["source"]))
         return Trace(
             *named, inputs, dict(b["dims"]), conditions, recording, int(b["most"]), str(b["most_where"]),
