@@ -18,7 +18,7 @@ from roofline.parallelism.sharding import read_first
 from roofline.parallelism.split_axes import Condition, axis_conditions, planned_conditions
 from roofline.program.axes import rebind
 from roofline.program.phases import Phase
-from roofline.program.program import Program
+from roofline.program.program import BOTH_PASSES, Program
 from roofline.program.workload import Workload
 
 _TRIED = 1024
@@ -92,7 +92,10 @@ def _conditions_of_traced(program: Program) -> Iterator[Condition]:
     if program.whole:
         yield Condition("tp", f"cannot split a traced module: {program.whole}; dp can", _unsplit("tp"))
     yield from planned_conditions(program)
-    layers = 0 if Phase.FORWARD in program.phases else layer_count(program)
+    if program.whole == BOTH_PASSES:
+        yield Condition("pp", f"cannot split a traced module: {BOTH_PASSES}; dp can", _unsplit("pp"))
+        return
+    layers = layer_count(program)
     what = f"is more than the {layers} layers" if layers else "finds no list of layers in a traced module; dp can"
     yield Condition("pp", what, lambda x: x.pp <= max(layers, 1))
 

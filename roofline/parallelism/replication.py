@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from roofline.classes import frozen
 from roofline.number import Number, product
-from roofline.parallelism.layout import Layout, Mesh
+from roofline.parallelism.layout import Dims, Layout, Mesh
 from roofline.parallelism.sharding import mesh_of
 from roofline.program.axes import Sizes, rebind
-from roofline.program.op import Op
+from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 
@@ -37,8 +37,10 @@ def replicated_weights(program: Program, layout: Layout) -> Iterator[Replicated]
     for group, op, tensor in program.weights():
         # what no phase runs rests on each device all the same
         mesh = mesh_of(program, layout, (group.phases or program.phases)[0])
-        letters = (tensor.stored or tensor.axes).split()
-        copies = _copies(mesh, group, op, letters, program.sizes) * layout.dp
+        own, held = _on_a_device(op, tensor)
+        letters = (held.stored or held.axes).split()
+        splits = _splits(program, mesh, group, own, shared=bool(op.shared))
+        copies = _copies(mesh, group, own, letters, program.sizes, splits) * layout.dp
         if tensor.tied and _uses(program, tensor.name) > 1 and layout.pp > 1:
             copies = copies * 2
         if copies != 1:
@@ -54,20 +56,36 @@ def replicated_work(program: Program, layout: Layout, phase: Phase, sizes: Sizes
     mesh = mesh_of(program, layout, phase)
     bound = {**program.sizes, **sizes}
     own = {**bound, "B": bound["B"] / layout.dp}
-    for group, op in program.in_phase(phase):
+    stated = ((group, own, own is not op) for group, op in program.in_phase(phase) for own in op.shared or (op,))
+    for group, op, shared in stated:
+        splits = _splits(program, mesh, group, op, shared=shared)
         for work in op.work:
             if work.unit != "matrix":
                 continue
             whole, part = (work.count(rebind(group.sizes(each), op.local)) * group.times(each) for each in (bound, own))
-            copies = _copies(mesh, group, op, work.axes, bound) * (layout.dp if part == whole else 1)
+            copies = _copies(mesh, group, op, work.axes, bound, splits)
+            copies = copies * (layout.dp if part == whole else 1)
             if copies != 1:
                 yield Replicated(group.name, op.name, whole, whole * (copies - 1))
 
 
-def _copies(mesh: Mesh, group: Group, op: Op, letters: Sequence[str], sizes: Sizes) -> Number:
-    """How often the devices of a replica have what has these axes."""
+def _on_a_device(op: Op, tensor: Tensor) -> tuple[Op, Tensor]:
+    """The operator that reads a weight on a device of those that share it, and the weight there."""
+    there = ((own, read) for own in op.shared for read in own.reads if read.name == tensor.name)
+    return next(there, (op, tensor))
+
+
+def _splits(program: Program, mesh: Mesh, group: Group, op: Op, *, shared: bool) -> dict[str, Dims]:
+    """What splits the axes of an operator: of a traced module what its plan says, where devices ``shared`` it."""
+    if not program.anonymous:
+        return mesh.splits(group, op)
+    return mesh.shares(op) if shared else {}
+
+
+def _copies(mesh: Mesh, group: Group, op: Op, letters: Sequence[str], sizes: Sizes, splits: dict[str, Dims]) -> Number:
+    """How often the devices of a replica have what has these axes, which ``splits`` splits."""
     outer = group.sizes(sizes)
-    whole, part = rebind(outer, op.local), rebind(outer, mesh.bindings(op, mesh.splits(group, op)))
+    whole, part = rebind(outer, op.local), rebind(outer, mesh.bindings(op, splits))
     degrees = [whole[letter] / part[letter] for letter in letters if letter in part and part[letter] != whole[letter]]
     copies: Number = mesh.layout.stage_devices // mesh.layout.dp / product(degrees)
     return copies

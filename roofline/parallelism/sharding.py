@@ -483,8 +483,9 @@ def _left_behind(layers: Sequence[Group]) -> Iterator[tuple[Op, Tensor, tuple[Te
 
     What all layers read, and none of them writes, such as rotations, goes from stage to stage too.
     """
-    carried, known = read_first(layers[-1:]), set[str]()
-    for op in layers[-1].ops:
+    usual = max(layers, key=lambda group: int(group.layers({})))  # the last layer may be another: no norm follows
+    carried, known = set[str]().union(*(read_first([group]) for group in layers)), set[str]()
+    for op in usual.ops:
         own = [tensor for tensor in op.writes if tensor.role == "activation" and tensor.name in carried]
         known |= {tensor.name for tensor in own}
         if own:

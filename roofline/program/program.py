@@ -16,6 +16,9 @@ from roofline.program.phases import PHASES, Phase
 TOWER = "tower_"
 """What the names of the groups of a tower, of images or of sound, begin with."""
 
+BOTH_PASSES = "both passes of a training step are traced for one device"
+"""Why neither tensor parallelism nor a pipeline splits a module that was traced for training."""
+
 
 @frozen
 class Group:

@@ -94,3 +94,21 @@ def test_whole_models_equal_our_own_statement_and_take_as_long(preset: str) -> N
     assert other.memory.footprint.weights_bytes == one.memory.footprint.weights_bytes
     assert other.memory.footprint.activation_bytes == pytest.approx(one.memory.footprint.activation_bytes, rel=0.001)
     assert other.request_s == pytest.approx(one.request_s, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["llama-3.1-8b", "qwen3-8b"])
+@pytest.mark.parametrize("layout", [{"tp": 4}, {"pp": 4}, {"tp": 2, "pp": 2}], ids=str)
+def test_llama_takes_as_long_as_our_own_statement_in_a_layout(preset: str, layout: dict[str, int]) -> None:
+    """All but the logits, which the plan of transformers gathers: FLOPs and all-reduces to the digit."""
+    ours, traced, _ = both(preset, False)
+    asked = {"batch": 4, "prompt": 2048, "engine": "torch-compile", "count": "square", "dtype": "bf16", **layout}
+    one = roofline.predict(ours, "4xh100", **asked, generate=1, lm_head="all")
+    other = roofline.predict(traced, "4xh100", **asked)
+    seen, said = (next(iter(each.phases.values())) for each in (one, other))
+    gathered = sum(op.figures.time_s for op in said.operators if op.name == "lm_head.all_gather")
+    assert said.figures.flops == seen.figures.flops
+    assert other.memory.footprint.weights_bytes == one.memory.footprint.weights_bytes
+    assert other.request_s - gathered == pytest.approx(one.request_s, rel=0.05)
+    reduced = [[op.figures.bytes for op in each.operators if op.name.endswith("all_reduce")] for each in (seen, said)]
+    assert reduced[0] == reduced[1]

@@ -152,12 +152,12 @@ def test_what_torch_runs_at_numbers_alone_says_what_to_write() -> None:
         roofline.trace(torch.nn.Bilinear(8, 8, 8), {"input1": "B,S,8", "input2": "B,S,8"})
 
 
-def test_every_layout_but_replicas_is_refused_by_a_line() -> None:
+def test_a_layout_that_nothing_says_is_refused_by_a_line() -> None:
     model, _ = traced("decoder")
     replicas, alone = (roofline.predict(model, name, batch=b, prompt=16) for name, b in (("8xh100", 8), ("h100", 1)))
     assert replicas.layout.dp == 8
     assert replicas.phases[Phase.ENCODE].figures.time_s == alone.phases[Phase.ENCODE].figures.time_s
-    for flag in ("tp", "pp"):
+    for flag in ("tp", "cp"):
         with pytest.raises(RooflineError, match=f"{flag} 2 cannot split a traced module"):
             roofline.predict(model, "2xh100", batch=8, prompt=16, **{flag: 2})
 

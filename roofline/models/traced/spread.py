@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 from roofline.classes import frozen
 from roofline.models.traced.calls import ATTENTION_BACKWARD, Access, Attended, Call, Contraction, Recording, Visit
 from roofline.models.traced.extents import ONE, Extent, constant
+from roofline.program.program import BOTH_PASSES
 from roofline.program.transfers import Collective
 
 Lies: TypeAlias = Literal["columns", "depth", "rows", ""]
@@ -101,7 +102,7 @@ NO_PLAN = "its module names no plan of tensor parallelism (tp_plan)"
 def spread_of(recording: Recording) -> Spread:
     """How the plan of a recording spreads it, or why it cannot."""
     if recording.backward is not None:
-        return Spread(problem="its passes of a training step are traced for one device")
+        return Spread(problem=BOTH_PASSES)
     if not recording.plan:
         return Spread(problem=NO_PLAN)
     try:

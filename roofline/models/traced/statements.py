@@ -142,8 +142,9 @@ def operators_of(kernel: Kernel, name: str, namer: Namer, conventions: Conventio
     if not namer.spread.touches(kernel.calls, namer.recording):
         return ops
     pieces = cut(kernel, namer.spread.sums.keys(), namer.recording)
-    own = [_stated(piece, name, namer, conventions, shared=True) for piece in pieces]
     ends = [_exchanged(piece, namer) for piece in pieces]
+    names = [end[-1].name.rpartition(".")[0] if end and len(pieces) > 1 else name for end in ends]
+    own = [_stated(piece, said, namer, conventions, shared=True) for piece, said in zip(pieces, names, strict=True)]
     if len(pieces) > 1:
         every = [op for each, end in zip(own, ends, strict=True) for op in (*each, *end)]
         return (*ops[:-1], replace(ops[-1], shared=tuple(every)))
