@@ -7,7 +7,7 @@ What a file leaves out, an engine does not do, or leaves to the runtime: no merg
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from roofline.engines.fields import (
     Graph,
     MatmulLibraries,
     MatmulLibrary,
+    MemoryRule,
     Record,
     Seconds,
     Source,
@@ -113,6 +114,9 @@ class Engine(Record):
     memory_share: Annotated[
         float | None, Field(gt=0, le=1, strict=False), Says("share of the memory that it takes; none: as asked")
     ] = None
+    memory_rule: Annotated[
+        MemoryRule | None, Says("what it leaves of the memory for all else, where no share is stated")
+    ] = None
     graph_memory: Annotated[Bytes, Says("memory of graphs beside that share")] = 0.0
     workspace: Annotated[Bytes, Says("memory of its libraries beside that share")] = 0.0
     chunk: Annotated[
@@ -197,7 +201,9 @@ class Engine(Record):
         return f"{self.title} {self.version} ({self.date[:7]})"
 
     def on(self, device: Collection[str], memory_bytes: float | None) -> Engine:
-        """The same with the chunk and the sequences of a device that is known by these words and has such a memory. [B]
+        """The same with what it takes by itself on a device that is known by these words and has such a memory. [B]
+
+        The chunk, the sequences, and the share of the memory where a rule says it.
 
         >>> from roofline.engines.library import load_engine
         >>> [load_engine("vllm").on({"sm_89"}, memory).pass_tokens for memory in (48e9, 96e9)]
@@ -205,7 +211,9 @@ class Engine(Record):
         """
         tables = {"chunk": self.chunk, "max_sequences": self.max_sequences}
         found = {name: tokens_on(table, device, memory_bytes) for name, table in tables.items() if table}
-        update = {name: {ANY: number} for name, number in found.items() if number is not None}
+        update: dict[str, Any] = {name: {ANY: number} for name, number in found.items() if number is not None}
+        if self.memory_rule and self.memory_share is None and memory_bytes:
+            update["memory_share"] = self.memory_rule.share(device, memory_bytes, found.get("chunk") or 0)
         return self.model_copy(update=update) if update else self
 
     def host_s(self, requests: Number) -> Number:

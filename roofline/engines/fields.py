@@ -136,6 +136,30 @@ def tokens_on(given: dict[str, int], device: Collection[str], memory_bytes: floa
     return next(fits, given.get(ANY))
 
 
+class MemoryRule(Record):
+    """What an engine leaves of the memory for activations and graphs, where a rule of its own says how much."""
+
+    fixed: Annotated[Bytes, Says("whatever it runs")] = 0.0
+    token: Annotated[Bytes, Says("for each token of a pass over prompts")] = 0.0
+    tokens: Annotated[int, Field(ge=0), Says("of which so many count at least")] = 0
+    graph: Annotated[Bytes, Says("for each sequence of the largest graph")] = 0.0
+    graphs: Annotated[TokensByDevice, Says("the largest graph, by device")] = {}
+    least: Annotated[Bytes, Says("no less than this on devices of more memory than ``above``")] = 0.0
+    above: Annotated[Bytes, Says("memory from which ``least`` counts")] = 0.0
+
+    def share(self, device: Collection[str], memory_bytes: float, tokens: int) -> float:
+        """The share that is left for weights and cache on a device with such a memory [B], for passes of ``tokens``.
+
+        >>> rule = MemoryRule(fixed="512 MiB", token="1.5 MiB", least="10 GiB", above="60 GiB")
+        >>> rule.share(set(), 80 * 2**30, 8192), rule.share(set(), 80 * 2**30, 512)
+        (0.844, 0.875)
+        """
+        largest = tokens_on(self.graphs, device, memory_bytes) or 0
+        kept = self.fixed + max(tokens, self.tokens) * self.token + largest * self.graph
+        kept = max(kept, self.least) if memory_bytes > self.above else kept
+        return max(0.001, round((memory_bytes - kept) / memory_bytes, 3))
+
+
 ExpertLibraries = Annotated[dict[Text, dict[Text, ExpertLibrary]], BeforeValidator(_for_all_dtypes)]
 """By device, then by dtype of the constants (``roofline.timing.machine.dtype_of``)."""
 

@@ -60,7 +60,7 @@ class Routing:
         """The routing that a word names. Raises UsageError for any other.
 
         >>> Routing.of("power_law:1.2")
-        Routing(form='power_law', exponent=1.2)
+        Routing(form='power_law', exponent=1.2, placed=False)
         """
         if text in ("uniform", "balanced"):
             return cls("balanced" if text == "balanced" else "uniform")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.classes import frozen
 from roofline.errors import WorkloadError
@@ -79,15 +80,24 @@ class LayoutInFlight:
         return np.asarray(self.held_bytes <= room, dtype=np.float64) if room else np.full(len(self.requests), np.nan)
 
     @property
+    def admitted(self) -> NDArray[np.bool_]:
+        """Where a group has no more sequences than were stated; stages share what a scheduler has."""
+        assert self.curve.running is not None
+        stated = self.curve.running.sequences
+        most = np.inf if stated is None else max(1, stated // int(self.curve.split.pp))
+        return np.asarray(self.sequences <= most)
+
+    @property
     def runs(self) -> Grid:
-        """Where every group of a busy replica has a request, and the steps take all prompts in."""
+        """Where every group of a busy replica has a request, none waits, and the steps take all prompts in."""
         every = (self.curve.groups == 1) | (self.requests >= self.groups)
-        return np.asarray(every & (self.curve.of("sustained") > 0))
+        return np.asarray(every & self.admitted & (self.curve.of("sustained") > 0))
 
     @property
     def merit(self) -> Grid:
         """By which the best layout is chosen: what fits first, then the most requests per second."""
-        return np.where(self.runs, self.rate * np.where(self.fits == 0, 1e-30, 1.0), -1.0)
+        served = self.rate * np.where(self.fits == 0, 1e-30, 1.0)
+        return np.where(self.runs, served, np.where(self.admitted, -1.0, 1e-60 * served))
 
     def columns(self) -> dict[str, Grid]:
         """The columns of results."""
@@ -121,5 +131,8 @@ class LayoutInFlight:
         }  # fmt: skip
         if room is not None:
             found["total_bytes"] = found["total_bytes"] + (self.curve.hardware.device.capacity or 0.0) - room
-            found["max_batch"] = np.full(size, float(held.most(room) * self.groups))
+            stated = self.curve.running.sequences if self.curve.running else None
+            most = held.most(room)
+            limit = most if stated is None else min(most, max(1, stated // int(self.curve.split.pp)))
+            found["max_batch"] = np.full(size, float(limit * self.groups))
         return found

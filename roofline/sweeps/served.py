@@ -87,7 +87,12 @@ def _fill(rows: PartRows, places: Places, served: LayoutInFlight, mine: Any) -> 
     }  # fmt: skip
     for name, word in told.items():
         rows.told[name].put(places[runs], word)
+    waits = mine & ~served.admitted
     rows.told["refused"].put(places[mine & ~runs], _why(served))
+    if waits.any():
+        assert curve.running is not None
+        most = f"engine.max_sequences {curve.running.sequences}"
+        rows.told["refused"].put(places[waits], f"{most}: others wait, which simulate --concurrency tells")
 
 
 def _why(served: LayoutInFlight) -> str:

@@ -130,3 +130,19 @@ def test_the_chunk_goes_by_the_memory_of_a_device(engine: str, memory: float | N
 def test_prompts_by_themselves_are_read_in_pieces() -> None:
     assert (load_engine("sglang").mixed_tokens, load_engine("sglang").pass_tokens) == (None, 16384)
     assert load_engine("vllm", {"chunk": 4096}).mixed_tokens == 4096
+
+
+def test_sglang_leaves_what_its_own_rule_says() -> None:
+    engine = load_engine("sglang")
+    shares = {
+        name: engine.on({name}, memory * 2**20).memory_share for name, memory in (("h100", 81_559), ("b200", 183_359))
+    }
+    # 512 + 128 for a device, 1.5 a token of the chunk, 2 a sequence of the largest graph, all in MiB
+    assert shares == {
+        "h100": round(1 - (640 + 1.5 * 8192 + 2 * 256) / 81_559, 3),
+        "b200": round(1 - (640 + 1.5 * 16_384 + 2 * 512) / 183_359, 3),
+    }
+    short = engine.model_copy(update={"chunk": {"default": 1024}}).on({"h100"}, 81_559 * 2**20)
+    assert short.memory_share == round(1 - 10_240 / 81_559, 3)  # no less than 10 GiB of so large a memory
+    stated = engine.model_copy(update={"memory_share": 0.7}).on({"h100"}, 81_559 * 2**20)
+    assert stated.memory_share == 0.7

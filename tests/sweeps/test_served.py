@@ -85,6 +85,7 @@ def test_of_all_layouts_the_one_that_serves_most_and_fits(tmp_path: Path) -> Non
         ({"models": "gpt2", "hardware": "4xa10", "layouts": [{"tp": 4}], "dtypes": "fp8"}, "fp8"),
         ({"models": "gpt2", "hardware": "4xa10", "layouts": [{"tp": 8}]}, "is none of a replica of gpt2 on 4xa10"),
         ({"models": "llama-3.1-8b", "hardware": "l40s", "prompt": 9000, "concurrency": 200}, "larger engine.chunk"),
+        ({"models": "gpt2", "hardware": "a10", "concurrency": 40, "set": {"engine.max_sequences": 39}}, "others wait"),
     ],
 )
 def test_what_is_not_served_is_a_row_with_its_reason(study: dict[str, Any], reason: str, tmp_path: Path) -> None:
