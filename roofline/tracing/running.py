@@ -25,7 +25,7 @@ from roofline.program.op import Role
 from roofline.tracing.findings import Asked, asked_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
 from roofline.tracing.inputs import CACHE, Input
-from roofline.tracing.plans import plan_of
+from roofline.tracing.plans import on_one_device, plan_of
 from roofline.tracing.recorder import Recorder, fake_mode, recording, tensors_in
 from roofline.tracing.work import expression
 
@@ -54,7 +54,8 @@ def record(
     recorder = Recorder(fake, Reader(symbols, less), main_dtype(module), training=training)
     gradients: list[tuple[Any, Any]] = []
     lacks: tuple[str, ...] = ()
-    with _inference(module, training), blaming(name), warnings.catch_warnings():
+    plan = plan_of(module)
+    with _inference(module, training), on_one_device(module), blaming(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         held = _swapped(module, recorder)
         given = {each.name: _input(each, sizes, recorder) for each in inputs}
@@ -69,7 +70,7 @@ def record(
             recorder.note_guards()
     refuse_fixed(fake.shape_env, symbols, recorder.asked, name)
     parameters = [(each, held[each]) for each, _ in module.named_parameters()]
-    found = replace(recorder.finished(returned, parameters, block_paths(module), gradients), plan=plan_of(module))
+    found = replace(recorder.finished(returned, parameters, block_paths(module), gradients), plan=plan)
     asked = asked_of(fake.shape_env, symbols, recorder.asked, recorder.inner, recorder.reader, less)
     return found, asked, lacks
 

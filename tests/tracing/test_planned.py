@@ -10,8 +10,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
+from torch.distributed.device_mesh import init_device_mesh  # noqa: E402
 from torch.distributed.tensor import Replicate  # noqa: E402
-from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel  # noqa: E402
+from torch.distributed.tensor.parallel import (  # noqa: E402
+    ColwiseParallel,
+    RowwiseParallel,
+    SequenceParallel,
+    parallelize_module,
+)
+from torch.testing._internal.distributed.fake_pg import FakeStore  # noqa: E402
 
 import roofline  # noqa: E402
 from roofline.cost.cost import Cost, step_cost  # noqa: E402
@@ -157,6 +164,24 @@ def test_styles_of_torch_distributed_mean_what_those_of_transformers_do() -> Non
     }  # fmt: skip
     model, layout = roofline.trace(Layers(plan), {"tokens": "B,S"}), Layout(tp=2)
     assert sent(costs(model, layout)) == sent(costs(traced("head=colwise_rep"), layout))
+
+
+def test_a_module_that_is_parallelized_already_is_split_as_it_was() -> None:
+    torch.distributed.init_process_group("fake", rank=0, world_size=4, store=FakeStore())
+    try:
+        module = Layers(None)
+        mesh = init_device_mesh("cpu", (4,))
+        plan = {"qkv": ColwiseParallel(), "out": RowwiseParallel(), "up": ColwiseParallel(), "down": RowwiseParallel()}
+        for layer in module.layers:
+            parallelize_module(layer, mesh, plan)
+        parallelize_module(module, mesh, {"table": RowwiseParallel(input_layouts=Replicate())})
+        model = roofline.trace(module, {"tokens": "B,S"})
+    finally:
+        torch.distributed.destroy_process_group()
+    whole = traced("table=embedding_rowwise")
+    assert model.parameters == whole.parameters
+    assert sent(costs(model, Layout(tp=2))) == sent(costs(whole, Layout(tp=2)))
+    assert flops(costs(model, Layout(tp=2))) == flops(costs(whole, Layout(tp=2)))
 
 
 def test_a_recorded_trace_keeps_its_plan(tmp_path: Any) -> None:
