@@ -48,7 +48,7 @@ _MODEL_OR_LINE = Argument(
     optional=True,
 )
 _MODEL_OR_CONFIGURATION = Argument("model", f"{_MODEL.help.removesuffix('.')}; none with --from.", optional=True)
-_SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...")
+_SUBJECT = Argument("subject", "A model as for predict, or a layer; none lists the layers.", optional=True)
 _KINDS = (
     "matmul grouped_matmul experts attention latent_attention scan convolution elementwise quantize norm softmax "
     "embedding collective"
@@ -181,7 +181,7 @@ app.add(
         _MODEL_OR_CONFIGURATION,
         answer="buying.answers:TrainAnswer",
         examples=("train llama-3.1-8b --hardware 64xh100 --tokens 1T",),
-        exits="4 takes more than --days",
+        exits="4 takes more than --days, or does not fit (--check)",
     ),
 )
 app.add(
@@ -316,10 +316,6 @@ def _missing(failure: click.MissingParameter) -> str:
         from roofline.cli.predict import NO_MODEL
 
         told = NO_MODEL
-    elif name == "subject":
-        from roofline.formulas.catalogue import LAYERS
-
-        told = f"SUBJECT is missing: a model (roofline models list), or a layer: {', '.join(LAYERS)}"
     return f"{told} ({_verb_of(failure)} --help)"
 
 

@@ -38,6 +38,24 @@ def warn(text: str) -> None:
     _say(f"warning: {text}")
 
 
+def wrote(path: Path, rows: int | None = None) -> None:
+    """What a file that was written holds, on stderr."""
+    from roofline.units import format_quantity
+
+    count = "" if rows is None else f"{rows:,} row{'' if rows == 1 else 's'}, "
+    _say(f"{path}: {count}{format_quantity(path.stat().st_size, 'bytes')}")
+
+
+def write_answer(
+    fields: Callable[[], dict[str, Any]], rows: Callable[[], list[dict[str, Any]]], path: Path | None
+) -> None:
+    """Write the JSON of an answer, or its rows, as the suffix says, and say so on stderr; nothing without a path."""
+    if path is not None:
+        from roofline.reports.export import write_result
+
+        wrote(path, write_result(fields, rows, path))
+
+
 def tell(text: str) -> None:
     try:
         print(text, flush=True)  # noqa: T201

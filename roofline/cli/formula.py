@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from roofline.cli.console import show, tell
+from roofline.cli.console import refuse, show, tell
 from roofline.cli.traced import model_of
 from roofline.errors import UsageError
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
+from roofline.options.option import fields_of
 from roofline.options.verbs import FormulaFlags, SettingOptions
 
 _FORMATS = ("latex", "python", "js", "json")
 
 
-def show_formula(subject: str, flags: FormulaFlags) -> None:
-    """Count, memory, intensity or time of a model or a layer as a formula in letters."""
+def show_formula(subject: str | None, flags: FormulaFlags) -> None:
+    """Count, memory, intensity or time of a model or a layer as a formula in letters; alone, which layers there are."""
+    if subject is None:
+        _show_layers(flags)
+        return
     from roofline.formulas.setting import make_setting
 
     formats = [name for name, wanted in flags.items() if name in _FORMATS and wanted]
@@ -36,6 +40,18 @@ def show_formula(subject: str, flags: FormulaFlags) -> None:
         _check_format(style, "--solve", not flags["mean"] and flags["quantity"] == "flops", "latex", "json")
         printed = show if style == "text" else tell
         printed(_regimes(setting, solve, phase, style))
+
+
+def _show_layers(flags: FormulaFlags) -> None:
+    """The layers that have a formula by themselves. Raises UsageError where a flag asks about one."""
+    of_one = (
+        field for field in fields_of(FormulaFlags) if flags.get(field.name) not in (field.option.default, None, {})
+    )
+    if field := next(of_one, None):
+        refuse(f"{field.flags[0]} goes with a SUBJECT, a model or a layer; roofline formula alone lists the layers")
+    from roofline.reports.layers import layers_table
+
+    show("\n".join(layers_table()))
 
 
 def _check_format(style: str, flag: str, alone: bool, *formats: str) -> None:

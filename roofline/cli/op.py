@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from roofline.cli.console import progress_bar, show, warn, without_color
+from roofline.cli.console import progress_bar, show, warn, without_color, wrote
 from roofline.errors import UsageError
 from roofline.options.keywords import part
 from roofline.options.verbs import ClockOptions, OpFlags, OpSizes
@@ -68,5 +68,7 @@ def _time(table: Path, hardware: str, output: Path | None, kind: str | None, ask
             written = sys.stdout if output is None else output
             operator_table.time_table(table, hardware, written, kind=kind, progress=partial(advance, ""), **asked)
             sys.stdout.flush()
+            if output is not None:
+                wrote(output)
         except BrokenPipeError:  # the reader, a pager or head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

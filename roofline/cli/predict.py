@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from roofline.cli import plot as cli_plot
-from roofline.cli.console import refuse, show, tell, warn, without_color
+from roofline.cli.console import refuse, show, tell, warn, without_color, write_answer
 from roofline.cli.traced import model_of
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
@@ -59,9 +59,10 @@ def predict(model: str | None, flags: PredictFlags) -> None:
         warn(warning)
     found = _gains(result) if flags["sensitivity"] else {}
     if output is not None:
-        from roofline.reports import export
+        from roofline.prediction.sensitivity import with_gains
+        from roofline.reports.export import operator_rows
 
-        export.write(result, output, found, more)
+        write_answer(lambda: with_gains(result, found) | more, lambda: operator_rows(result), output)
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
     _show(result, found, part(PredictOutput, flags), more)
@@ -128,7 +129,6 @@ def _asks_for_several(flags: PredictFlags) -> bool:
 
 def _predict_several(model: str | Model | None, flags: PredictFlags) -> None:
     """A table with a row of each point. Raises UsageError for flags that show one point alone."""
-    from roofline.reports import export
     from roofline.reports.points import points_text
     from roofline.reports.prediction import to_json
     from roofline.sweeps.several import predict_several, several_devices
@@ -140,8 +140,7 @@ def _predict_several(model: str | Model | None, flags: PredictFlags) -> None:
     devices = several_devices(flags["hardware"])
     options = part(PredictOptions, flags)
     found = predict_several(model or "", devices or [str(flags["hardware"])], bool(devices), options)
-    if output is not None:
-        export.write_result(found.to_dict, found.rows, output)
+    write_answer(found.to_dict, found.rows, output)
     if flags["json"]:
         tell(to_json(found.to_dict()))
     elif output is None:

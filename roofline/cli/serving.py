@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from roofline.cli.console import refuse, show, tell, warn
+from roofline.cli.console import refuse, show, tell, warn, write_answer
 from roofline.cli.traced import model_of
 from roofline.options.groups import Launch, Tracing
 from roofline.options.keywords import part
@@ -66,7 +66,6 @@ def _under(options: Options, launch: str | None) -> Options:
 def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput, deployed: Launch) -> None:
     """Print or write the result, with what starts and measures it; exit 4 where nothing meets the targets."""
     from roofline.buying.launching import launch_chosen, verify_chosen
-    from roofline.reports.export import write_result
     from roofline.reports.prediction import to_json
 
     launch = deployed["launch"]
@@ -81,8 +80,7 @@ def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput, deployed: Lau
 
     for warning in result.question.model.warnings:
         warn(warning)
-    if shown["output"] is not None:
-        write_result(fields, partial(rows, result), shown["output"])
+    write_answer(fields, partial(rows, result), shown["output"])
     if shown["json"]:
         tell(to_json(fields()))
     elif shown["output"] is None:

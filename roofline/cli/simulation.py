@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from roofline.cli import plot as cli_plot
-from roofline.cli.console import refuse, show, tell, warn
+from roofline.cli.console import refuse, show, tell, warn, write_answer
 from roofline.options.keywords import part
 from roofline.options.verbs import JobOptions, SimulateFlags
 
@@ -14,7 +14,7 @@ def simulate(model: str, flags: SimulateFlags) -> None:
     """Percentiles of TTFT, TPOT and latency under a load: an engine's scheduler and cache, request by request."""
     if flags["hardware"] is None:
         refuse("--hardware is missing; try h100, or 8xh100 (roofline hardware list)")
-    from roofline.reports.export import check_output, write_result
+    from roofline.reports.export import check_output
 
     if flags["output"] is not None:
         check_output(flags["output"])
@@ -27,8 +27,7 @@ def simulate(model: str, flags: SimulateFlags) -> None:
     found = buying.simulate(model, flags["hardware"], **part(JobOptions, flags))
     for warning in found.deployment.clock.request.model.warnings:
         warn(warning)
-    if flags["output"] is not None:
-        write_result(found.to_dict, partial(simulation_rows, found), flags["output"])
+    write_answer(found.to_dict, partial(simulation_rows, found), flags["output"])
     if flags["plot"] is not None:
         cli_plot.plot_simulation(found, flags["plot"])
     if flags["json"]:

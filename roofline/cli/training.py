@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from roofline.cli import plot as cli_plot
-from roofline.cli.console import progress_bar, refuse, show, tell, warn
+from roofline.cli.console import progress_bar, refuse, show, tell, warn, write_answer
 from roofline.cli.predict import check_named_once
 from roofline.cli.traced import model_of
 from roofline.options.groups import Tracing
@@ -36,10 +36,7 @@ def train(model: str | None, flags: TrainFlags) -> None:
     launch = _launch(found.step, flags["launch"])
     for warning in found.model.warnings:
         warn(warning)
-    if flags["output"] is not None:
-        from roofline.reports.export import write_result
-
-        write_result(found.to_dict, partial(training_rows, found), flags["output"])
+    write_answer(found.to_dict, partial(training_rows, found), flags["output"])
     if flags["plot"] is not None:
         cli_plot.plot_training(found.step, flags["plot"])
     gains = found.step.gains() if flags["sensitivity"] and found.step.fits is not False else []
@@ -54,7 +51,7 @@ def train(model: str | None, flags: TrainFlags) -> None:
         if launch:
             show(f"\n# {launch['engine']} {launch['version']}, {found.step.devices} devices")
             show(launch["line"])
-    if not found.qualifies:
+    if not found.qualifies or (flags["check"] and not all(row.step and row.step.fits for row in found.rows)):
         raise click.exceptions.Exit(4)
 
 

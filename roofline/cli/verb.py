@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from roofline.classes import frozen
 from roofline.cli.completion import completed
 from roofline.cli.console import tell
+from roofline.errors import UsageError
 from roofline.options.edits import read_edit
 from roofline.options.option import Field, fields_of, typed_number
 from roofline.options.verbs import GROUPS
@@ -66,6 +68,20 @@ class Verb(click.Command):
         """Its arguments and options, built when they are first asked for: a command runs one verb of many."""
         self.params = self.params or self._declared()
         return super().get_params(ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raises UsageError for a flag of one value that is given twice, of which click would take the last."""
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args([*args])
+            for param, count in Counter(given).items():
+                if count > 1 and isinstance(param, click.Option) and not (param.multiple or param.is_flag):
+                    self._refuse_twice(param, count)
+        return super().parse_args(ctx, args)
+
+    def _refuse_twice(self, param: click.Option, count: int) -> NoReturn:
+        (field,) = (each for each in self._fields if each.name == param.name)
+        msg = f"{field.flags[0]} is given {count} times; give it once: {field.option.help}"
+        raise UsageError(msg)
 
     def _declared(self) -> list[click.Parameter]:
         params: list[click.Parameter] = [

@@ -138,6 +138,12 @@ def _layer(name: str) -> Layer | None:
     return own
 
 
+def _layers_like(name: str) -> list[str]:
+    """The layer, of the package or of a plugin, whose name is nearest, if one is near."""
+    own = plugin_table("LAYERS") if name.isidentifier() else ()
+    return difflib.get_close_matches(name, [*LAYERS, *ALIASES, *own], n=1, cutoff=0.8)
+
+
 def _run(model: Model, conventions: Conventions, engine: Engine | None) -> Program:
     program = model.program(conventions)
     return run_by(engine, program) if engine else program
@@ -145,8 +151,7 @@ def _run(model: Model, conventions: Conventions, engine: Engine | None) -> Progr
 
 def _load(subject: str | Path | Mapping[str, Any]) -> Model:
     """The model of that name. Raises UsageError for a name that is much like a layer's, ConfigError for others."""
-    close = difflib.get_close_matches(subject, [*LAYERS, *ALIASES], n=1, cutoff=0.8) if isinstance(subject, str) else []
-    if close:
+    if isinstance(subject, str) and (close := _layers_like(subject)):
         msg = f"unknown layer or model {shown(subject)}; did you mean {close[0]}?"
         raise UsageError(msg)
     try:

@@ -104,12 +104,17 @@ class Explained(TypedDict, total=False):
     sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]
 
 
-class PredictOutput(FileOutput, Wide, Quiet, NoColor, Explained, total=False):
+class Checked(TypedDict, total=False):
+    """Output"""
+
+    check: Annotated[bool, Option("Exit 4 where it does not fit, or where nobody knows.", default=False)]
+
+
+class PredictOutput(FileOutput, Wide, Quiet, NoColor, Explained, Checked, total=False):
     """Output"""
 
     operators: Annotated[bool, Option("Every operator, in place of the five costliest.", default=False, everyday=True)]
     plot: Annotated[Path | None, Option("Draw the roofline: FILE.png, .svg or .pdf.", metavar="FILE", everyday=True)]
-    check: Annotated[bool, Option("Exit 4 where it does not fit, or where nobody knows.", default=False)]
 
 
 class PredictFlags(Hardware, PredictOptions, Tracing, Launched, Launch, PredictOutput, total=False):
@@ -453,7 +458,9 @@ class TrainOptions(
     """The keywords of ``train``."""
 
 
-class TrainFlags(SeveralHardware, TrainOptions, Tracing, TrainLaunch, FileOutput, Wide, Quiet, Explained, total=False):
+class TrainFlags(
+    SeveralHardware, TrainOptions, Tracing, TrainLaunch, FileOutput, Wide, Quiet, Explained, Checked, total=False
+):
     """The flags of ``train``."""
 
     plot: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from roofline.errors import MissingExtraError, UsageError
 from roofline.files.atomic import atomic_writer, check_writable
 from roofline.files.cells import csv_cell, markdown_cell
 from roofline.prediction.predict import Prediction
-from roofline.prediction.sensitivity import Gains, with_gains
 from roofline.reports.prediction import to_json
 
 SUFFIXES = (".json", ".csv", ".md", ".parquet")
@@ -30,30 +29,25 @@ def _check_suffix(path: Path) -> None:
         raise UsageError(msg)
 
 
-def write(
-    prediction: Prediction, path: Path, gains: Gains | None = None, more: Mapping[str, Any] | None = None
-) -> None:
-    """Write a prediction in the format of the suffix, whole or not at all; JSON has the ``gains`` and ``more`` too.
+def write_result(
+    fields: Callable[[], dict[str, Any]], rows: Callable[[], list[dict[str, Any]]], path: Path
+) -> int | None:
+    """Write the JSON of a result, or its rows, in the format of the suffix, whole or not at all; the number of rows.
 
-    Raises UsageError for an unknown suffix, MissingExtraError where Parquet's library is absent.
-    """
-    write_result(
-        lambda: with_gains(prediction, gains or {}) | dict(more or {}), lambda: operator_rows(prediction), path
-    )
-
-
-def write_result(fields: Callable[[], dict[str, Any]], rows: Callable[[], list[dict[str, Any]]], path: Path) -> None:
-    """Write the JSON of a result, or its rows, in the format of the suffix, whole or not at all.
-
-    All rows have the same columns. Raises UsageError for an unknown suffix, MissingExtraError without a library for it.
+    All rows have the same columns. None is the number of JSON's. Raises UsageError for an unknown suffix,
+    MissingExtraError without a library for it.
     """
     _check_suffix(path)
+    count = None
     if path.suffix == ".json":
         content = (to_json(fields()) + "\n").encode()
     else:
-        content = {".csv": _csv, ".md": _markdown, ".parquet": _parquet}[path.suffix](rows())
+        found = rows()
+        count = len(found)
+        content = {".csv": _csv, ".md": _markdown, ".parquet": _parquet}[path.suffix](found)
     with atomic_writer(path, binary=True) as file:
         file.write(content)
+    return count
 
 
 def operator_rows(prediction: Prediction) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
     return [
         *lines,
         "",
-        *table(("fact", "value", "sure", "source"), rows, left=(0, 2, 3)),
+        *table(("fact", "value", "confidence", "source"), rows, left=(0, 2, 3)),
         *([""] if notes else []),
         *notes,
     ]

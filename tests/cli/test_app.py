@@ -25,6 +25,7 @@ from strategies import STRUCTURES
 import roofline as api
 from roofline.cli import app as cli
 from roofline.errors import UsageError
+from roofline.formulas.catalogue import LAYERS
 from roofline.hardware.loading import hardware_names
 from roofline.models.sources import generator_names, preset_names, trace_names
 from roofline.operators.sizes import KINDS
@@ -128,6 +129,18 @@ def test_check_exits_4_where_it_does_not_fit(batch: str, code: int) -> None:
     assert ended == code
     assert out
     assert roofline("predict", "llama-3.1-8b", "--hardware", "h100", "--batch", batch, "--quiet")[0] == 0
+
+
+@pytest.mark.parametrize(("devices", "code"), [("2xh100", 0), ("h100", 4), ("2xh100,h100", 4)])
+def test_check_of_a_training_step_exits_4_where_it_does_not_fit(devices: str, code: int) -> None:
+    asked = ("train", "llama-3.1-8b", "--hardware", devices, "--batch", "16", "--zero", "1", "--quiet")
+    assert roofline(*asked)[0] == 0
+    assert roofline(*asked, "--check")[0] == code
+
+
+def test_a_formula_of_nothing_lists_the_layers_by_kind() -> None:
+    listed = answer("formula")
+    assert {name for line in listed.splitlines()[1:-2] for name in line[24:].split(", ")} == set(LAYERS)
 
 
 def test_hardware_is_found_by_a_part_of_a_name() -> None:

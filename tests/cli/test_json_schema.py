@@ -26,6 +26,7 @@ from roofline.sweeps.answers import rows_answer
 from roofline.sweeps.columns import COLUMNS
 from roofline.sweeps.several import predict as predict_points
 from roofline.sweeps.sweep import sweep
+from roofline.units import format_quantity
 from roofline.validation.comparison import Profiled, compare
 from roofline.validation.devices import Device
 from roofline.validation.doctor import Findings
@@ -165,8 +166,11 @@ def test_answers_are_as_declared(verb: str) -> None:
 
 
 def test_a_file_is_as_declared(tmp_path: Path) -> None:
-    answer("predict", "bert-base", "--hardware", "t4", "--sensitivity", "-o", str(tmp_path / "a.json"))
-    found = json.loads((tmp_path / "a.json").read_text())
+    path = tmp_path / "a.json"
+    code, out, err = roofline("predict", "bert-base", "--hardware", "t4", "--sensitivity", "-o", str(path))
+    assert (code, err) == (0, f"{path}: {format_quantity(path.stat().st_size, 'bytes')}\n")
+    assert out.startswith("\n")  # the gains alone
+    found = json.loads(path.read_text())
     assert ("answer", "sensitivity") in check(found, schema_of("predict"))
 
 

@@ -16,7 +16,7 @@ LINE += "--max-model-len 2304 --gpu-memory-utilization 0.9 --dtype bfloat16"
 
 def _said(*words: str) -> tuple[int, str]:
     found = CliRunner().invoke(app, ["predict", *words])
-    return found.exit_code, found.output
+    return found.exit_code, found.stdout
 
 
 def test_the_line_stands_below_the_answer_and_reads_back(tmp_path: Path) -> None:
@@ -53,6 +53,6 @@ def test_compare_and_size_start_a_replica(verb: str, tmp_path: Path) -> None:
     found = CliRunner().invoke(app, [verb, *asked, "-o", str(tmp_path / "x.json")])
     written = json.loads((tmp_path / "x.json").read_text())["launch"]
     assert found.exit_code == 0
-    assert found.output.splitlines()[-1].endswith(f"h100-sxm-80gb: {written['line']}")
+    assert found.stdout.splitlines()[-1].endswith(f"h100-sxm-80gb: {written['line']}")
     assert written["line"].startswith("python -m sglang.launch_server --model-path meta-llama/Llama-3.1-8B")
     assert (written["replicas"], written["devices"]) == (4 if verb == "size" else 1, 1)

@@ -283,7 +283,9 @@ def test_no_cell_of_a_csv_is_a_formula_and_none_of_markdown_is_markup(tmp_path: 
     [
         (3, "more than the 651 tokens", "predict llama-3.1-8b --hardware h100 --cp 100000 --context 651"),
         (3, "layers: roofline formula lists them", "formula foo"),
-        (2, "or a layer: token_embedding", "formula"),
+        (2, "roofline formula alone lists the layers", "formula --quantity bytes"),
+        (2, "--keep is given 2 times; give it once", "formula attention --keep D --keep F"),
+        (2, "--batch is given 3 times", "predict gpt2 --hardware h100 --batch 1 --batch 2 --batch=3"),
         (2, "give one; compare, size and sweep take several", "predict gpt2 --hardware h100 --dtype bf16,fp8"),
         (3, "a Mac is named by its chip", "predict gpt2 --hardware mac-studio"),
         (2, "an engine states it; --set engine.chunk=VALUE", "predict llama-3.1-8b --hardware h100 --chunk 2048"),

@@ -54,6 +54,8 @@ def test_a_folder_has_models_engines_hardware_and_code(own: Path) -> None:
     assert load_model("my-model").parameters == bare
     assert "fits" in answer("predict", "my-model", "--hardware", "my-gpu", "--engine", "my-engine")
     assert answer("formula", "my_layer").splitlines()[1:] == answer("formula", "feed_forward").splitlines()[1:]
+    assert "did you mean my_layer?" in refusal(2, "formula", "my_layr")
+    assert re.search(r"(?m)^plugins +my_layer$", answer("formula"))
     assert "my-gpu" in answer("hardware", "list", "my-gpu")
     assert "My-Model" in answer("models", "list", "my-model")
 
