@@ -87,13 +87,13 @@ def hardware_check(files: tuple[str, ...], flags: HardwareCheckFlags) -> None:
 
 
 def _show_stale(older: str) -> None:
-    from roofline.engines.library import engine_names, load_engine
+    from roofline.engines.library import load_every_engine
     from roofline.files.ages import read_days
     from roofline.hardware.loading import load_every_hardware
     from roofline.hardware.systems import load_every_system
     from roofline.reports.hardware import stale_table
 
-    engines = [load_engine(name) for name in engine_names()]
+    engines = load_every_engine()
     show("\n".join(stale_table([*load_every_hardware(), *load_every_system()], engines, read_days(older))))
 
 

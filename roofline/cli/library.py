@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from roofline.cli.console import refuse, show, tell, warn, write_new
 from roofline.cli.traced import model_of
-from roofline.errors import SpecError
+from roofline.errors import RooflineError, SpecError
 from roofline.options.groups import JsonOutput, Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import EngineNewFlags, ModelListFlags, ModelRecordFlags
+
+if TYPE_CHECKING:
+    from roofline.models.model import Model
 
 
 def models_list(text: str | None, flags: ModelListFlags) -> None:
     """All presets, or those that match: family, parameters, shape."""
     from roofline.models.model import load_model
     from roofline.models.selection import select
-    from roofline.models.sources import aliases_with, generator_names, plugin_models, preset_names, trace_names
+    from roofline.models.sources import aliases_with, generator_names, preset_names, trace_names
     from roofline.reports import models as report_models
     from roofline.reports import prediction as report
 
-    key, every = (
-        report_models.SORTS[flags["sort"]],
-        [load_model(name) for name in (*preset_names(), *plugin_models(), *trace_names(), *generator_names())],
-    )
+    key = report_models.SORTS[flags["sort"]]
+    every = [load_model(name) for name in (*preset_names(), *trace_names(), *generator_names())] + _of_plugins()
     every += [load_model(name) for name in aliases_with(text)] if text is not None else []
     models = select(
         every,
@@ -40,6 +42,20 @@ def models_list(text: str | None, flags: ModelListFlags) -> None:
     models.sort(key=key)
     table = report_models.models_table
     show(report.to_json({m.name: m.to_dict() for m in models}) if flags["json"] else "\n".join(table(models)))
+
+
+def _of_plugins() -> list[Model]:
+    """The models of plugins; what cannot be read is warned of and left out."""
+    from roofline.models.model import load_model
+    from roofline.models.sources import plugin_models
+
+    found = []
+    for name in plugin_models():
+        try:
+            found.append(load_model(name))
+        except RooflineError as failure:
+            warn(f"{failure}; left out")
+    return found
 
 
 def models_show(name: str, flags: JsonOutput) -> None:
@@ -87,11 +103,11 @@ def models_record(code: str, flags: ModelRecordFlags) -> None:
 
 def engines_list(flags: JsonOutput) -> None:
     """All engines: version and date, what they merge, fold and replay."""
-    from roofline.engines.library import engine_names, load_engine
+    from roofline.engines.library import load_every_engine
     from roofline.reports import engines as report_engines
     from roofline.reports import prediction as report
 
-    found = [load_engine(name) for name in engine_names()]
+    found = load_every_engine()
     rows = {each.name: each.model_dump(mode="json") for each in found}
     show(report.to_json(rows) if flags["json"] else "\n".join(report_engines.engines_table(found)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def load_engine(engine: str | Path | Engine, edits: Mapping[str, Any] | None = N
         return _checked(str(engine).lower())
     fields, where = read_engine_fields(engine)
     return validated(Engine, edited_fields(fields, edits or {}, where), where)
+
+
+def load_every_engine() -> list[Engine]:
+    """All engines, the shipped ones first; a plugin's file that cannot be read is warned of and left out."""
+    found = []
+    for name in engine_names():
+        try:
+            found.append(load_engine(name))
+        except SpecError as failure:
+            if name in _names():
+                raise
+            warnings.warn(f"{failure}; left out", stacklevel=2)
+    return found
 
 
 @functools.cache

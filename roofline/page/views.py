@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from roofline.buying.prices import offers_of, pick_offer
 from roofline.compression.formats import PLAIN
-from roofline.engines.library import engine_names, load_engine
+from roofline.engines.library import load_every_engine
 from roofline.hardware.loading import load_every_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import load_every_system
@@ -48,7 +48,7 @@ def library(pairs: Pairs) -> Json:
         "systems": [
             {"name": each.name, "title": each.title or each.name, "count": each.count} for each in load_every_system()
         ],
-        "engines": [{"name": name, "title": load_engine(name).title} for name in engine_names()],
+        "engines": [{"name": each.name, "title": each.title} for each in load_every_engine()],
         "dtypes": list(DTYPES),
     }
 

@@ -12,7 +12,7 @@ from roofline.calibration.young_ports import load_young_ports
 from roofline.classes import frozen
 from roofline.compression.recipes import Recipe
 from roofline.engines.engine import Engine
-from roofline.engines.library import engine_names, load_engine
+from roofline.engines.library import load_engine, load_every_engine
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.hardware.spec import HardwareSpec
 from roofline.identity import Same
@@ -107,7 +107,7 @@ def check_loaded(engine: Engine, recipe: Recipe) -> None:
         if not form.is_narrow or form.name == "mxfp4":
             continue
         if form.block and "gguf" not in engine.loads:
-            able = [name for name in engine_names() if "gguf" in load_engine(name).loads]
+            able = [each.name for each in load_every_engine() if "gguf" in each.loads]
             msg = f"engine {engine.name} loads no GGUF, in whose types {recipe.name} stores weights"
             msg += f"; expected engine {', '.join(able[:-1])} or {able[-1]}, or a dtype such as w4a16"
             raise WorkloadError(msg)

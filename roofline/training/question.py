@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from roofline.classes import frozen
-from roofline.engines.library import engine_names, load_engine
+from roofline.engines.library import load_every_engine
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
@@ -198,7 +198,7 @@ def _request(
         options |= {"reserve": RESERVE}
     request = read_request(network, hardware, **options)
     if "training" not in request.engine.serves:
-        able = " or ".join(name for name in engine_names() if "training" in load_engine(name).serves)
+        able = " or ".join(each.name for each in load_every_engine() if "training" in each.serves)
         own = " and ".join(request.engine.serves)
         msg = f"engine {request.engine.name}: it serves {own}, and runs no training; expected {able}"
         raise UsageError(msg)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import pytest
-from shell import answer, refusal
+from shell import answer, refusal, roofline
 
 from roofline.engines.library import engine_names, load_engine
 from roofline.files.library import data_folder
@@ -94,6 +95,21 @@ def test_a_name_of_the_package_is_not_replaced(own: Path) -> None:
 def test_code_that_fails_is_one_line(own: Path, code: str, words: str) -> None:
     (own / "plugin.py").write_text(code)
     assert words in refusal(3, "formula", "my_layer")
+
+
+def test_a_list_leaves_out_what_cannot_be_read_and_says_so(own: Path) -> None:
+    (own / "models" / "broken.json").write_text("{ no")
+    (own / "engines" / "broken.yaml").write_text("name: [")
+    code, out, err = roofline("models", "list", "my-")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith(f"warning: {own / 'models' / 'broken.json'}:1: ")
+    assert "My-Model" in out
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # as a user has it
+        code, out, err = roofline("engines", "list")
+    assert re.fullmatch(rf"warning: {own / 'engines' / 'broken.yaml'}.*; left out\n", err)
+    assert "my-engine" in out
+    refusal(3, "predict", "broken", "--hardware", "h100")
 
 
 def test_families_and_folders_that_fail_are_one_line(
