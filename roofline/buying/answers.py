@@ -305,6 +305,8 @@ class ServingInputs(TypedDict):
     chassis_usd: Annotated[float, Says("price around each 8 devices that are bought by themselves", "USD")]
     api_usd_per_million: Annotated[list[float] | None, Says(
         "prices of an API, of input and of output tokens; null where none is given", "USD")]  # fmt: skip
+    api_cached_usd_per_million: Annotated[float | None, Says(
+        "its price of cached input tokens; null where they cost what input does", "USD")]  # fmt: skip
     utilizations: Annotated[list[float], Says("parts of the time under load that costs are given at")]
     overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
     speculate_tokens: NotRequired[Annotated[int, Says("speculative decoding: tokens proposed in a step", "tokens")]]

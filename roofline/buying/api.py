@@ -50,13 +50,13 @@ def compare(
 ) -> Comparison:
     """Hardware side by side, each at its best batch under the targets, the cheapest million tokens first.
 
-    ``hardware``: names of devices, boxes and counts such as 8xh100, with commas or as a list; ``all`` is every
-    device. Lengths in tokens, as numbers or as :func:`roofline.program.traffic.traffic.read_lengths` has them; times in
-    s, or with a unit; ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million tokens in and out.
-    ``engine`` names what runs it, whose chunk, share of the memory and graphs hold; ``{"engine.chunk": 0}`` in ``set``
-    runs prompts by themselves. Under targets the chunk is searched unless ``set`` states one. A network that generates
-    nothing is served in passes of a batch: ``prompt`` is the length of a document, ``latency`` how long one may wait
-    for it. ``reserve`` is what the runtime keeps, a share or "2GiB", in place of its.
+    ``hardware``: names of devices, boxes and counts such as 8xh100, with commas or as a list; ``all`` is every device.
+    Lengths in tokens, as numbers or as :func:`roofline.program.traffic.traffic.read_lengths` has them; times in s, or
+    with a unit; ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million tokens, in and out, or in,
+    cached in and out. ``engine`` names what runs it, whose chunk, share of the memory and graphs hold;
+    ``{"engine.chunk": 0}`` in ``set`` runs prompts by themselves. Under targets the chunk is searched unless ``set``
+    states one. A network that generates nothing is served in passes of a batch: ``prompt`` is the length of a document,
+    ``latency`` how long one may wait for it. ``reserve`` is what the runtime keeps, a share or "2GiB", in place of its.
     ``batch``: so many sequences at once on each, the fastest first, in place of the best batch.
     ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step, each accepted with 0.7.
     ``pools``: hardware of several devices has a row too in which some of them only prefill and the others only decode.

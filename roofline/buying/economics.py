@@ -158,15 +158,43 @@ def breakeven_utilization(cost: HourlyCost, usd_per_loaded_hour: float) -> float
     return float(cost.fixed) / margin
 
 
-def api_usd_per_h(requests_per_s: float, prompt: float, generate: float, input_usd: float, output_usd: float) -> float:
-    """What an hour's requests cost at an API's prices per million input and output tokens. [USD/h]
+@frozen
+class ApiPrices:
+    """What an API charges for a million tokens of input and of output, and of cached input. [USD]
 
-    >>> round(api_usd_per_h(1.0, 1000, 100, input_usd=0.5, output_usd=1.5), 6)
-    2.34
+    Without a price of its own cached input costs what input does. Raises UsageError for a price below zero.
     """
-    for price in (input_usd, output_usd):
-        _check_price(price)
-    return requests_per_s * SECONDS_PER_HOUR * (prompt * input_usd + generate * output_usd) / MILLION
+
+    input_usd: float
+    output_usd: float
+    cached_usd: float | None = None
+
+    def __post_init__(self) -> None:
+        for price in self.each:
+            _check_price(price)
+
+    @property
+    def each(self) -> tuple[float, ...]:
+        """The prices as they are given: input, cached input where it has its own, output."""
+        return (self.input_usd, *(() if self.cached_usd is None else (self.cached_usd,)), self.output_usd)
+
+    @property
+    def words(self) -> str:
+        """The prices in words."""
+        which = "in / out" if self.cached_usd is None else "in / cached in / out"
+        return f"{' / '.join(f'{price:g}' for price in self.each)} USD per million tokens {which}"
+
+    def usd_per_h(self, requests_per_s: float, prompt: float, generate: float, cached: float = 0.0) -> float:
+        """What an hour's requests cost, of whose ``prompt`` tokens the part ``cached`` is cached input. [USD/h]
+
+        >>> round(ApiPrices(0.5, 1.5).usd_per_h(1.0, 1000, 100), 6)
+        2.34
+        >>> round(ApiPrices(0.5, 1.5, cached_usd=0.05).usd_per_h(1.0, 1000, 100, cached=0.9), 6)
+        0.882
+        """
+        held = self.input_usd if self.cached_usd is None else self.cached_usd
+        read = prompt * ((1 - cached) * self.input_usd + cached * held)
+        return requests_per_s * SECONDS_PER_HOUR * (read + generate * self.output_usd) / MILLION
 
 
 def buying_pays_after(purchase_usd: float, running_usd_per_h: float, rent_usd_per_h: float) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline.buying.economics import ApiPrices
 from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.serving_costs import ServingCost, serving_cost
@@ -139,6 +140,14 @@ def asked_engine(question: Question) -> str | None:
     return None if asked is None else asked.name if isinstance(asked, Engine) else str(asked)
 
 
+def api_prices(api: ApiPrices | None) -> dict[str, Any]:
+    """The prices of an API as JSON has them among the inputs."""
+    return {
+        "api_usd_per_million": None if api is None else [api.input_usd, api.output_usd],
+        "api_cached_usd_per_million": None if api is None else api.cached_usd,
+    }
+
+
 def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any]:
     """What JSON of serving starts with: version, model, inputs."""
     traffic, owning = question.traffic, terms.owning
@@ -151,7 +160,7 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
         "workload": traffic.name, "workload_source": traffic.source, **lengths, **means, "prefix_hits": traffic.cached,
         "engine": asked_engine(question), **targets.to_dict(), "price_kind": terms.kind, "years": owning.years,
         "pue": owning.pue, "usd_per_kwh": owning.usd_per_kwh, "hosting_usd_per_h": owning.hosting_usd_per_h,
-        "chassis_usd": owning.chassis_usd, "api_usd_per_million": None if terms.api is None else list(terms.api),
+        "chassis_usd": owning.chassis_usd, **api_prices(terms.api),
         "utilizations": list(terms.utilizations), "overrides": dict(question.overrides),
     }  # fmt: skip
     if spoken := question.speculation:

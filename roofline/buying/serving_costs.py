@@ -7,8 +7,8 @@ from typing import Any
 
 from roofline.buying.economics import (
     HOURS_PER_YEAR,
+    ApiPrices,
     HourlyCost,
-    api_usd_per_h,
     breakeven_utilization,
     buying_pays_after,
     ownership,
@@ -29,7 +29,8 @@ class ServingCost:
     """What hardware costs that serves so many requests per second, and of whom the prices are.
 
     ``prompt`` and ``generate`` are the mean tokens of a request, ``input_part`` is the prompts' part of the time, or of
-    the cost at full load where two pools have prices of their own. ``reads``: what requests are that generate nothing.
+    the cost at full load where two pools have prices of their own. ``reads``: what requests are that generate nothing;
+    ``cached``: the part of a prompt that a prefix cache holds.
     """
 
     offers: tuple[Offer, ...]
@@ -40,6 +41,7 @@ class ServingCost:
     generate: float
     input_part: float
     reads: str = ""
+    cached: float = 0.0
 
     def usd_per_h(self, utilization: float) -> float:
         """The mean cost of an hour. [USD/h]"""
@@ -53,11 +55,11 @@ class ServingCost:
         """The sum to pay: that of the purchase, or the rent of so many years. [USD]"""
         return self.hourly.once or self.total_usd(years)
 
-    def api_usd_per_h(self, api: tuple[float, float]) -> float:
+    def api_usd_per_h(self, api: ApiPrices) -> float:
         """What an API charges for the same work in an hour under load. [USD/h]"""
-        return api_usd_per_h(self.requests_per_s, self.prompt, self.generate, *api)
+        return api.usd_per_h(self.requests_per_s, self.prompt, self.generate, self.cached)
 
-    def pays_after(self, api: tuple[float, float], years: float) -> float | None:
+    def pays_after(self, api: ApiPrices, years: float) -> float | None:
         """Years under load after which an API has cost as much as a purchase and its running; None where never.
 
         ``years`` are those over which the purchase is paid off. 0 of a rent that costs less.
@@ -85,11 +87,11 @@ class ServingCost:
         whole = usd_per_million(self.hourly, self.requests_per_s * self.generate, utilization)
         return float(whole) * (1 - self.input_part)
 
-    def breakeven(self, api: tuple[float, float]) -> float | None:
+    def breakeven(self, api: ApiPrices) -> float | None:
         """The utilisation from which this costs less than an API; None where never."""
         return breakeven_utilization(self.hourly, self.api_usd_per_h(api))
 
-    def to_dict(self, utilizations: Sequence[float], api: tuple[float, float] | None) -> dict[str, Any]:
+    def to_dict(self, utilizations: Sequence[float], api: ApiPrices | None) -> dict[str, Any]:
         """The cost as JSON."""
         names = ("kind", "usd", "devices", "shape", "date", "source", "unverified", "note")
         price, *others = ({name: getattr(offer, name) for name in names} for offer in self.offers)
@@ -122,7 +124,7 @@ def serving_cost(
     offer, hourly = found
     rate, devices = point.requests_per_s.value, max(point.devices, hardware.count)
     lengths = (traffic.prompt.mean, 0.0 if traffic.reads else traffic.generate.mean)
-    return ServingCost((offer,), devices, hourly, rate, *lengths, point.input_part, traffic.reads), ""
+    return ServingCost((offer,), devices, hourly, rate, *lengths, point.input_part, traffic.reads, traffic.cached), ""
 
 
 def cost_of_both(
@@ -136,8 +138,8 @@ def cost_of_both(
     hourly, devices = reading.beside(decoding), sum(devices for _, devices, _ in pools)
     whole = float(hourly.at(1.0))
     part = float(reading.at(1.0)) / whole if whole else 0.5
-    lengths = (traffic.prompt.mean, traffic.generate.mean)
-    return ServingCost((first, then), devices, hourly, point.requests_per_s.value, *lengths, part), ""
+    rate, lengths = point.requests_per_s.value, (traffic.prompt.mean, traffic.generate.mean)
+    return ServingCost((first, then), devices, hourly, rate, *lengths, part, cached=traffic.cached), ""
 
 
 def cost_over_batches(curve: Curve, traffic: Traffic, terms: Terms) -> Any | None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from roofline.buying.economics import (
     UTILIZATIONS,
+    ApiPrices,
     HourlyCost,
     Ownership,
-    api_usd_per_h,
     check_utilization,
     ownership,
     rental,
@@ -29,14 +29,14 @@ from roofline.serving.hardware_choice import Hardware, boxed_by_maker
 class Terms:
     """How money is counted: the kind of price, one's own prices, terms of ownership, utilisations.
 
-    ``api`` are the prices of a million input and output tokens elsewhere. [USD]
+    ``api`` are the prices of tokens elsewhere.
     """
 
     kind: PriceKind = "on_demand"
     given: tuple[Offer, ...] = ()
     owning: Ownership = field(default_factory=Ownership)
     utilizations: tuple[float, ...] = UTILIZATIONS
-    api: tuple[float, float] | None = None
+    api: ApiPrices | None = None
 
     def __post_init__(self) -> None:
         if not self.utilizations:
@@ -44,7 +44,6 @@ class Terms:
             raise UsageError(msg)
         for utilization in self.utilizations:
             check_utilization(utilization)
-        api_usd_per_h(1.0, 1, 1, *(self.api or (0.0, 0.0)))
 
     @classmethod
     def of(cls, asked: Money) -> Terms:
@@ -64,16 +63,16 @@ class Terms:
         return found and in_chassis(found, hardware.sold, self.owning.chassis_usd)
 
 
-def _api(asked: Money) -> tuple[float, float] | None:
-    """The prices of an API: input and output. [USD per million tokens]"""
+def _api(asked: Money) -> ApiPrices | None:
+    """The prices of an API: input and output, or input, cached input and output. [USD per million tokens]"""
     if asked["api"] is None:
         return None
-    example = "IN/OUT in USD per million tokens such as 0.5/1.5"
+    example = "IN/OUT or IN/CACHED/OUT in USD per million tokens such as 0.5/1.5 or 0.5/0.05/1.5"
     prices = read_numbers("api", asked["api"], "/", example)
-    if len(prices) != 2:
+    if len(prices) not in (2, 3):
         msg = f"api {shown(asked['api'])}: expected {example}"
         raise UsageError(msg)
-    return prices[0], prices[1]
+    return ApiPrices(prices[0], prices[-1], prices[1] if len(prices) == 3 else None)
 
 
 def hourly_cost(hardware: Hardware, devices: int, busy_w: Any, terms: Terms) -> tuple[Offer, HourlyCost] | str:

@@ -624,9 +624,11 @@ class Money(Prices, total=False):
         ),
     ]
     api: Annotated[
-        str | tuple[float, float] | None,
+        str | Sequence[float] | None,
         Option(
-            "Prices of an API to break even with: IN/OUT in USD per million tokens.", metavar="IN/OUT", everyday=True
+            "Prices of an API to break even with, USD per million tokens: 0.5/1.5, or with cached input 0.5/0.05/1.5.",
+            metavar="IN[/CACHED]/OUT",
+            everyday=True,
         ),
     ]
 

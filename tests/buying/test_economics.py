@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.buying.economics import (
+    ApiPrices,
     HourlyCost,
     Ownership,
-    api_usd_per_h,
     breakeven_utilization,
     buying_pays_after,
     ownership,
@@ -144,7 +144,8 @@ def test_negative_prices_are_refused(usd: float) -> None:
     for sold in (
         lambda: rental(rented(usd), 1),
         lambda: ownership(bought(usd), 1, 700, 500, Ownership()),
-        lambda: api_usd_per_h(1.0, 1, 1, usd, 0.0),
+        lambda: ApiPrices(usd, 0.0),
+        lambda: ApiPrices(1.0, 1.0, cached_usd=usd),
         lambda: Ownership(usd_per_kwh=usd),
         lambda: Ownership(hosting_usd_per_h=usd),
     ):

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from roofline import RooflineError, Sizing, compare, size
+from roofline.buying.economics import ApiPrices
 from roofline.buying.prices import read_prices
 from roofline.buying.serving_costs import ServingCost
+from roofline.errors import UsageError
 from roofline.hardware.fields import WAYS
 from roofline.hardware.systems import System
 from roofline.models.model import load_model
+from roofline.reports.serving.comparison import comparison_text
 from roofline.serving.hardware_choice import boxed_by_maker, read_hardware
 
 MODEL = load_model("llama-3.1-8b")
@@ -79,7 +82,7 @@ def test_of_as_many_devices_one_whose_cost_is_not_known_comes_last() -> None:
 
 
 def test_an_api_has_cost_as_much_when_it_pays_off() -> None:
-    cost, api = cost_of(bought("h100", hosting="0.1USD/h")), (0.1, 0.3)
+    cost, api = cost_of(bought("h100", hosting="0.1USD/h")), ApiPrices(0.1, 0.3)
     years, charged = cost.pays_after(api, 4), cost.api_usd_per_h(api)
     assert years is not None
     running = (cost.total_usd(4) - cost.to_pay_usd(4)) / HOURS
@@ -88,10 +91,25 @@ def test_an_api_has_cost_as_much_when_it_pays_off() -> None:
     used = cost.breakeven(api)
     assert used is not None
     assert cost.usd_per_h(used) == pytest.approx(charged * used)
-    assert cost.pays_after((1e-6, 1e-6), 4) is None
-    (rent, *_) = size(MODEL, "h100", load=50, api=api).orders
+    assert cost.pays_after(ApiPrices(1e-6, 1e-6), 4) is None
+    (rent, *_) = size(MODEL, "h100", load=50, api=(0.1, 0.3)).orders
     assert rent.cost is not None
     assert rent.cost.pays_after(api, 4) == 0.0
+
+
+def test_an_api_charges_cached_input_at_its_own_price() -> None:
+    asked = {"tpot": 0.03, "prompt": 1000, "generate": 100, "prefix_hits": 0.8}
+    plain, cached = (compare(MODEL, "h100", api=api, **asked) for api in ("1/2", "1/0.1/2"))
+    for found, mean in ((plain, 1.0), (cached, 0.8 * 0.1 + 0.2)):
+        cost = found.rows[0].to_dict(found.terms)["cost"]
+        assert found.rows[0].cost is not None
+        assert cost["api_usd_per_h"] == pytest.approx(3600 * found.rows[0].cost.requests_per_s * (mean + 0.2) * 1e-3)
+    told = "the API charges 80% of the prompt tokens, those that a prefix cache holds, "
+    assert f"{told}in full (--api IN/CACHED/OUT)" in comparison_text(plain)
+    assert f"{told}at its price of cached input" in comparison_text(cached)
+    assert cached.to_dict()["inputs"]["api_cached_usd_per_million"] == 0.1
+    with pytest.raises(UsageError, match=r"api .1.: expected IN/OUT or IN/CACHED/OUT"):
+        compare(MODEL, "h100", api="1", **asked)
 
 
 def test_prompts_pay_for_the_time_that_they_add() -> None:

@@ -251,12 +251,15 @@ def _money(cost: ServingCost, terms: Terms) -> tuple[str, ...]:
 
 def api_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list[str]:
     """From which utilisation on each is cheaper than an API, where one is given."""
-    lines = []
+    api, lines, cached = terms.api, [], 0.0
     for name, cost in rows:
-        if cost and terms.api:
-            at, prices = cost.breakeven(terms.api), f"{terms.api[0]:g} / {terms.api[1]:g}"
+        if cost and api:
+            at, cached = cost.breakeven(api), cost.cached
             where = f"from {at:.0%} utilisation" if at else "at no utilisation"
-            lines.append(f"{name}: cheaper than an API at {prices} USD per million tokens in / out {where}")
+            lines.append(f"{name}: cheaper than an API at {api.words} {where}")
+    if api and cached:
+        how = "at its price of cached input" if api.cached_usd is not None else "in full (--api IN/CACHED/OUT)"
+        lines.append(f"the API charges {cached:.0%} of the prompt tokens, those that a prefix cache holds, {how}")
     return lines
 
 
