@@ -268,7 +268,7 @@ VERBS = {
     "--denoise-steps --phase --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune "
     "--sparsity --lora --routing --count --lm-head --engine --kernels --constants --reserve --offload --set --tp "
     "--pp --dp --ep --cp --dcp --sp --input --dims --strict --from --launch --verify --json --output -o "
-    "--wide --quiet --no-color --explain --sensitivity --operators --plot --check --help-all",
+    "--wide --quiet --no-color --explain --sensitivity --check --operators --plot --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "
@@ -282,7 +282,7 @@ VERBS = {
     "--replicate --recompute --schedule --optimizer --gradients --offload --dropout --hidden --dtype --weight-dtype "
     "--lora --trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine --kernels --constants "
     "--reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set --input --dims --strict "
-    "--from --launch --json --output -o --wide --quiet --explain --sensitivity --plot --help-all",
+    "--from --launch --json --output -o --wide --quiet --explain --sensitivity --check --plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --think --requests --router --seed --workload --prompt "
     "--generate --prefix-hits --images --image-size --video --fps --audio --denoise-steps --ttft --tpot --dtype "
     "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count --lm-head "
