@@ -267,11 +267,11 @@ class PoolsOrMixedAnswer(TypedDict):
     pools: Annotated[str, Says("hardware in pools")]
     winner: Annotated[Literal["pools", "mixed", "neither"], Says("what costs less")]
     pools_cost: Annotated[float, Says("cost of pools, in cost_unit")]
-    mixed_cost: Annotated[float, Says("cost of mixed steps, in cost_unit")]
+    mixed_cost: Annotated[float, Says("cost of aggregated serving, in cost_unit")]
     cost_unit: Annotated[str, Says("unit of both costs")]
     pools_requests_per_s: Annotated[float, Says(
         "what a device in pools that are split without a rest serves within the targets", "requests/s")]  # fmt: skip
-    mixed_requests_per_s: Annotated[float, Says("what a device in mixed steps serves within them", "requests/s")]
+    mixed_requests_per_s: Annotated[float, Says("what a device of aggregated serving serves within them", "requests/s")]
     why: Annotated[str, Says("why it wins")]
 
 

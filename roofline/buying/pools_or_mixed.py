@@ -15,7 +15,7 @@ _SAME = 1e-6
 
 @frozen
 class PoolsOrMixed:
-    """Pools for prefill and for decode against mixed steps, both on the same hardware.
+    """Disaggregated against aggregated serving: prefill and decode pools, and mixed steps on the same hardware.
 
     ``cost`` and ``other`` are what each takes, in ``unit``. The rates are those of a device at the best batch within
     the targets, of pools that are split without a rest. [requests/s]
@@ -62,5 +62,5 @@ def _why(pooled: Curve, won: bool, rates: tuple[float, float]) -> str:
         lost = "its devices cost more" if apart else "whole replicas in whole units do not split so evenly"
         return more if won else f"{more}, but {lost}"
     used = float(pooled.pools.decode.curve.of("mfu").max())
-    less = f"decoding by itself uses {used:.0%} of the compute at most, which mixed steps fill with prompts"
-    return less if not won else f"{less}, but mixed steps take as many whole units"
+    less = f"decoding by itself uses {used:.0%} of the compute at most, which chunked prefill fills with prompts"
+    return less if not won else f"{less}, but aggregated serving takes as many whole units"

@@ -106,7 +106,7 @@ class Comparison:
 
     @property
     def pools_or_mixed(self) -> tuple[PoolsOrMixed, ...]:
-        """Each hardware in pools against the same in mixed steps, by the device-seconds of a token."""
+        """Each hardware in pools against aggregated serving on the same, by the device-seconds of a token."""
         mixed = {row.curve.who: row for row in self.rows if row.curve.pools is None and row.qualifies}
         found = []
         for row in self.rows:

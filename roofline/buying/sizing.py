@@ -178,7 +178,7 @@ class Sizing:
 
     @property
     def pools_or_mixed(self) -> tuple[PoolsOrMixed, ...]:
-        """Each hardware in pools against the same in mixed steps, by the cost of an hour, or by devices without it.
+        """Each hardware in pools against aggregated serving, by the cost of an hour, or by devices without it.
 
         Of means alone, which say why one wins.
         """

@@ -47,7 +47,7 @@ KEPT = 0.1
 
 @frozen
 class Running:
-    """An engine on a device: how it launches, the tokens of its mixed steps, what it keeps, what it does with scores.
+    """An engine on a device: how it launches, its chunked prefill, what it keeps, what it does with scores.
 
     ``chunk`` None: prompts by themselves. ``encodes``: an encoder, whose passes are whole. ``usual``: the chunk that
     the engine has by itself, where another was chosen; ``cut``: two-batch overlap was. ``sequences``: as many at once
@@ -96,9 +96,9 @@ class Running:
     @property
     def words(self) -> str:
         """The engine, and what of it serving depends on."""
-        prompts = "prompts by themselves" if self.chunk is None else f"mixed steps of {self.chunk} tokens"
+        prompts = "prompts by themselves" if self.chunk is None else f"chunked prefill of {self.chunk} tokens"
         if self.usual is not None:
-            prompts += f" (searched: engine.chunk {self.usual} by itself)"
+            prompts += f" (searched; its own is {self.usual})"
         halves = ("two-batch overlap" + " (searched)" * self.cut,) if self.engine.two_batches else ()
         told = (self.engine.words, *(() if self.encodes else (prompts,)), *halves, self.reserve.words)
         return ", ".join(told)

@@ -55,7 +55,7 @@ def test_the_answer_names_the_chunk_and_its_launch_line_states_it() -> None:
     sized = size("llama-3.1-8b", "h100", load="5 req/s", tpot="12 ms", **ASKED)
     assert sized.orders[0].to_dict(compare_terms)["engine"]["chunk"] == told["chunk"]
     assert row.curve.running is not None
-    assert f"mixed steps of {told['chunk']} tokens (searched: engine.chunk 8192 by itself)" in row.curve.running.words
+    assert f"chunked prefill of {told['chunk']} tokens (searched; its own is 8192)" in row.curve.running.words
     line = launch_chosen(sized, "vllm")
     assert line is not None
     assert f"--max-num-batched-tokens {told['chunk']} " in str(line.line)

@@ -499,7 +499,7 @@ def test_the_table_of_pools_and_who_wins() -> None:
     assert "\nchoice: 4 x h100-sxm-80gb pools (band:" in text
     assert "2 x h200-sxm-141gb + 2 x h100-sxm-80gb as pools" in text
     assert "TTFT = wait + prefill + transfer" in text
-    assert "h100-sxm-80gb pools against mixed steps: pools win, " in text
+    assert "h100-sxm-80gb pools against aggregated serving: pools win, " in text
     assert "no prompt stands between decode steps" in text
     assert "pools (disaggregated prefill and decode): prompts are read whole" in text
     assert [text.count(f"constants: calibrated {name}") for name in ("h100-sxm-80gb", "h200-sxm-141gb")] == [1, 1]
@@ -508,8 +508,8 @@ def test_the_table_of_pools_and_who_wins() -> None:
 def test_without_targets_mixed_steps_win_and_the_table_says_why() -> None:
     code, text = run("compare llama-3.1-8b --hardware 8xh100 --pools")
     assert code == 0
-    assert "8xh100-sxm-80gb pools against mixed steps: mixed steps win; " in text
-    assert "which mixed steps fill with prompts" in text
+    assert "8xh100-sxm-80gb pools against aggregated serving: aggregated serving wins; " in text
+    assert "which chunked prefill fills with prompts" in text
 
 
 def test_the_json_of_pools() -> None:

@@ -39,13 +39,13 @@ def _side(told: dict[str, object]) -> tuple[str, str]:
 
 
 def against_lines(found: Iterable[PoolsOrMixed]) -> list[str]:
-    """For each hardware in pools, how it stands to the same hardware in mixed steps, and why."""
-    words = {"neither": "neither wins", "pools": "pools win", "mixed": "mixed steps win"}
+    """For each hardware in pools, how it stands to aggregated serving on the same hardware, and why."""
+    words = {"neither": "neither wins", "pools": "pools win", "mixed": "aggregated serving wins"}
     lines = []
     for each in found:
         cost, other = format_figures(each.cost), format_figures(each.other)
         costs = f", {cost} against {other} {each.unit}" if each.unit in SAID else ""
         rates = f"{format_figures(each.requests_per_s)} against {format_figures(each.other_requests_per_s)} req/s"
         told = f"{words[each.winner]}{costs}; within the targets a device serves {rates}"
-        lines.append(f"{each.who} against mixed steps: {told}: {each.why}")
+        lines.append(f"{each.who} against aggregated serving: {told}: {each.why}")
     return lines
