@@ -14,7 +14,7 @@ from roofline.units import format_figures, format_quantity
 _TIME_WORDS = {
     "matmul_forward": "matmuls, forward", "matmul_input_gradients": "matmuls, gradients of inputs",
     "matmul_weight_gradients": "matmuls, gradients of weights", "attention_forward": "attention, forward",
-    "attention_backward": "attention, backward", "widened": "frozen weights widened", "casts": "casts to fp8",
+    "attention_backward": "attention, backward", "widened": "frozen weights dequantised", "casts": "casts to fp8",
     "other": "norms, activations, embeddings", "loss": "loss",
     "recompute": "recomputation", "tensor_parallel": "tensor parallel communication",
     "context_parallel": "context parallel communication", "expert_parallel": "expert parallel communication",

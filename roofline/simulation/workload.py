@@ -54,7 +54,7 @@ class Workload:
         if self.paths or self.follows.any():
             msg = f"images and sound are of requests that share nothing, and those of {self.name} do; give --prompt"
             raise UsageError(msg)
-        more = f"{self.lengths[0]} and {shown.tokens:,} of what it shows"
+        more = f"{self.lengths[0]} and {shown.words}"
         return replace(self, prompt=self.prompt + shown.tokens, lengths=(more, self.lengths[1]))
 
     def some(self, requests: int) -> Workload:

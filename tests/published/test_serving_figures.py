@@ -49,7 +49,7 @@ def table() -> str:
         low, high = (1 / end for end in reversed(band_of(one)))
         rows.append((f"batch {batch}, {prompt} / {generate} [tokens/s]", measured, one.tokens_per_s, low, high, rival))
     lines = [
-        "| figure | measured | predicted | band | error | the rival's | its error |",
+        "| figure | measured | predicted | band | error | LLM-Viewer | its error |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name, measured, ours, low, high, rival in rows:

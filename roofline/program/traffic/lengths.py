@@ -117,6 +117,11 @@ class Shown:
         there = ("image", self.pictures), ("sound", self.sounds)
         return tuple((name, one) for name, one in there if one is not None)
 
+    @property
+    def words(self) -> str:
+        """How many tokens are whose: ``1,998 of images and 376 of sound``."""
+        return " and ".join(f"{one.tokens:,} of {'images' if name == 'image' else name}" for name, one in self.each)
+
     def only(self, phases: Collection[Phase]) -> Shown:
         """What of it the ``phases`` encode."""
         seen, heard = (phase in phases for phase in (Phase.ENCODE, Phase.LISTEN))

@@ -110,8 +110,7 @@ class Traffic:
         ((2000,), 0.25)
         """
         tokens = tuple(each + shown.tokens for each in self.prompt.tokens)
-        of = " and ".join(f"{format_count(one.tokens)} of {name}" for name, one in shown.each)
-        words = f"{self.prompt.words} and {of}".replace("of image", "of images")
+        words = f"{self.prompt.words} and {shown.words}"
         cached = self.cached * self.prompt.mean / (self.prompt.mean + shown.tokens)
         return replace(self, prompt=replace(self.prompt, tokens=tokens, words=words), cached=cached, shown=shown)
 
