@@ -256,7 +256,7 @@ def _header(reader: Any, source: Path, kind: str | None, dtype: str | None) -> t
     elif taken := [name for name in header if name in added]:
         problem = f"column {taken[0]} bears the name of a column that is added; rename it"
     elif kind is None and "kind" not in header:
-        problem = f"column kind is missing; add it, or name the kind of all rows: {', '.join(KINDS)}"
+        problem = f"column kind is missing; add it, or name that of all rows (op KIND --table): {', '.join(KINDS)}"
     elif kind is not None and "kind" in header:
         problem = f"column kind is there, and kind {kind} was given for all rows; leave out one"
     elif dtype is not None and "dtype" in header:

@@ -30,6 +30,7 @@ TUTORIALS = ROOT / "docs" / "tutorials"  # which test_tutorials.py lives through
 PAGES = sorted(page for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if page.parent != TUTORIALS)
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 _YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+_CSV = re.compile(r"```csv\n(.*?)```", re.DOTALL)
 MEASURED = {"doctor", "calibrate", "validate", "mcp"}
 """Verbs that time this machine, or serve until they are stopped: their own tests run them."""
 YOURS = ("page --open", "dask://", "my.py:", "run.toml", " ... ")
@@ -94,7 +95,7 @@ def test_typed_commands_answer(page: Path, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "my-cpu.yaml").write_text(_YAML.findall(own)[0].replace("fp16: 200", "fp32: 100"))
     (tmp_path / "study.yaml").write_text(_YAML.findall(study)[0])
     (tmp_path / "config.json").write_text(json.dumps(SMALL))
-    (tmp_path / "shapes.csv").write_text("op,m,k,n\nmatmul,16,4096,4096\n")
+    (tmp_path / "shapes.csv").write_text(_CSV.findall((ROOT / "docs" / "how-to" / "operators.md").read_text())[0])
     for command in _TYPED.findall(text):
         words = shlex.split(command)[1:]
         if words[0] in MEASURED or any(each in command for each in YOURS):

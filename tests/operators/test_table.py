@@ -79,7 +79,7 @@ def test_chunks_are_one_table(tmp_path: Path) -> None:
         ("", {}, ":1: no header; expected the names of columns such as kind,m,k,n,dtype"),
         ("kind,m,k\nmatmul,1,1\n", {}, ":2: column n is missing, which matmul needs; the header has kind, m, k"),
         ("m,k\n", {"kind": "matmul"}, ":1: column n is missing, which matmul needs; the header has m, k"),
-        ("m,k,n\n", {}, ":1: column kind is missing; add it, or name the kind of all rows: "
+        ("m,k,n\n", {}, ":1: column kind is missing; add it, or name that of all rows (op KIND --table): "
          "matmul, grouped_matmul, experts, attention, latent_attention, scan, convolution, elementwise, "
          "quantize, norm, softmax, embedding, collective"),
         ("kind,m,k,n\n", {"kind": "norm"}, ":1: column kind is there, and kind norm was given for all rows; "
