@@ -20,6 +20,7 @@ from roofline.errors import RooflineError, SpecError
 from roofline.operators import table as operator_table
 from roofline.operators.predict_op import predict_op
 from roofline.operators.table import ADDED, MEASURED, time_table
+from roofline.units import format_quantity
 
 WIDER = {"hardware.memory.hbm.bandwidth": "6.7TB/s"}
 MIXED = """\
@@ -162,7 +163,8 @@ def test_the_command_line_times_one_operator_and_tables(tmp_path: Path) -> None:
     source.write_text("rows,columns\n1,1\n")
     code, out, err = roofline("op", "norm", "--table", str(source), "--hardware", "h100")
     assert (code, err, out.splitlines()[0]) == (0, "", ",".join(("rows", "columns", *ADDED)))
-    assert roofline("op", "norm", "--table", str(source), "--hardware", "h100", "-o", str(output)) == (0, "", "")
+    written = roofline("op", "norm", "--table", str(source), "--hardware", "h100", "-o", str(output))
+    assert written == (0, "", f"{output}: {format_quantity(len(out), 'bytes')}\n")
     assert output.read_text() == out
 
 

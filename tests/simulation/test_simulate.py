@@ -236,7 +236,8 @@ def test_the_words_and_the_files(tmp_path: Any) -> None:
     assert len(shell(*line.split(), "--quiet")[1].splitlines()) == 4
     assert json.loads(shell(*line.split(), "--json")[1])["requests"] == 100
     path = tmp_path / "requests.csv"
-    assert shell(*line.split(), "-o", str(path)) == (0, "", "")
+    code, out, err = shell(*line.split(), "-o", str(path))
+    assert (code, out, err.startswith(f"{path}: ")) == (0, "", True)
     assert len(path.read_text().splitlines()) == 101
     assert shell("simulate", "llama-3.1-8b", "--load", "5req/s")[0] == 2
 
