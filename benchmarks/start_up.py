@@ -1,9 +1,10 @@
-"""How long `roofline predict` takes from start to finish, as a ratio to importing its three libraries.
+"""How long `roofline predict` takes from start to finish, beside importing its three libraries, and `train` beside it.
 
     python benchmarks/start_up.py [runs]
 
 Both sides run in turn, in fresh processes; the ratio is of medians within this run. Bytecode is cached, as it is for
-every installed package.
+every installed package. A training step is compared with the same model's prediction on the same devices; of both the
+layout is searched, or one that is given.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ COMMANDS = {
     "predict llama-3.1-8b --hardware h100": 2.0,
     "--help": 0.8,
 }
+STEPS = {
+    "searched": ("", "", 1.5),
+    "given": (" --tp 1 --pp 1 --cp 1 --zero 3 --microbatch 1 --recompute none", " --tp 8", 1.5),
+}
+"""What is given of a training step and of a prediction of llama-3.1-8b on 8 H100, and the most of their ratio."""
 
 
 def seconds(arguments: list[str]) -> float:
@@ -37,6 +43,13 @@ def main(runs: int) -> int:
         base, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
         above += ours / base > bar
         print(f"roofline {command}: {ours / base:.2f} x the imports (bar {bar:g}), {runs} runs each")
+    for name, (training, prediction, bar) in STEPS.items():
+        verbs = [f"{verb} llama-3.1-8b --hardware 8xh100" for verb in ("predict", "train")]
+        asked = [verbs[0] + prediction, verbs[1] + training]
+        pairs = [(*(seconds(["-m", "roofline", *each.split()]) for each in asked),) for _ in range(runs)]
+        base, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
+        above += ours / base > bar
+        print(f"roofline train, layout {name}: {ours / base:.2f} x predict (bar {bar:g}), {runs} runs each")
     return above
 
 

@@ -161,11 +161,12 @@ def price_exchanges(
     """
     phases, weights = (Phase.FORWARD, Phase.BACKWARD), _weights_of(sharded)
     exchanges = _exchanges_of(sharded, phases, sizes, precision, weights)
-    in_sums = _exchanged(exchanges, machine, widened)
-    exchanged = in_sums if widened == 1 else _exchanged(exchanges, machine)
+    sums = _exchanged(exchanges, machine, widened)
+    sent = [each for each in exchanges if _kind(each[0][1]) == "gathered"]
+    weights_sent = sums if widened == 1 else _exchanged(sent, machine)
     reduced, summed, gathered = (
         tuple(found.get((kind, place), NOTHING) for place in PLACES[:3])
-        for found, kind in ((in_sums, "reduced"), (in_sums, "gathered"), (exchanged, "gathered"))
+        for found, kind in ((sums, "reduced"), (sums, "gathered"), (weights_sent, "gathered"))
     )
     if resting_split is None:
         return Exchanges(reduced, summed, gathered, gathered)
@@ -281,7 +282,7 @@ def _exchanged(
     messages: dict[tuple[object, ...], list[tuple[str, int, Cost]]] = {}
     for (group, op, place), cost in ops:
         assert op.transfer is not None, "an exchange is a collective"
-        kind = "reduced" if op.writes[0].gradient_of else "gathered"
+        kind = _kind(op)
         key = (kind, place, group.name, op.transfer.operation, op.transfer.over)
         messages.setdefault(key, []).append((kind, place, cost))
     found: dict[tuple[str, int], Timing] = {}
@@ -290,6 +291,10 @@ def _exchanged(
         together = _together([cost for _, _, cost in same], first, widened)
         found[kind, place] = total([(1, found.get((kind, place), NOTHING)), (first.count, machine.time(together))])
     return found
+
+
+def _kind(op: Op) -> str:
+    return "reduced" if op.writes[0].gradient_of else "gathered"
 
 
 def _together(costs: Sequence[Cost], first: Cost, wider: Number) -> Cost:

@@ -117,7 +117,7 @@ class Steps:
         places = self._places()
         handed = total([(1, self.passes.forward[3]), (1, self.passes.backward[3])])
         forward = total((1, self.passes.forward[place]) for place in STAGES).time_s
-        weights = total((1, self.passes.weights[place]) for place in STAGES).time_s
+        weights = total((1, each) for each in self.passes.weights[: len(STAGES)]).time_s
         both = [total([(1, self.passes.forward[at]), (1, self.passes.backward[at])]) for at in STAGES]
         return Pieces(
             self._most(places), total((1, each) for each in places), handed, forward, weights, self._exchanges(),
@@ -168,8 +168,15 @@ class Steps:
         return tuple(found)
 
     def _update(self) -> Timing:
-        """The update of the weights, on the stage that has most of them: one pass over them, and Muon's matmuls."""
-        return _timings([self._update_under(each) for each in self.memory.shardings], SHARDING_AXIS)
+        """The update of the weights, on the stage that has most of them: one pass over them, and Muon's matmuls.
+
+        All stages of ZeRO that split states of the same groups have the same.
+        """
+        made: dict[tuple[bool, int], Timing] = {}
+        keys = [(each.zero > 0, id(each.replicate)) for each in self.memory.shardings]
+        for key, each in zip(keys, self.memory.shardings, strict=True):
+            made[key] = made[key] if key in made else self._update_under(each)
+        return _timings([made[key] for key in keys], SHARDING_AXIS)
 
     def _update_under(self, sharding: Sharding) -> Timing:
         rest, weights, zero = self.memory.resting, sharding.of(self.memory.weights), sharding.zero

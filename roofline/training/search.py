@@ -155,7 +155,7 @@ def _alike(question: TrainingQuestion) -> Iterator[tuple[Layout, Any]]:
     layouts, microbatch = _rows(question)
     question.request.machine(int(np.max(layouts.devices)))
     kind = kinds(layouts.to_dict(), WHOLE_SEQUENCES)
-    return ((layouts.at(kind == each), microbatch[kind == each]) for each in np.unique(kind))
+    return ((layouts.at(kind == each), microbatch[kind == each]) for each in range(int(kind.max()) + 1))
 
 
 def zero_of(question: TrainingQuestion) -> tuple[int, ...]:
