@@ -114,11 +114,15 @@ def _narrow_prefill(*devices: str, widths: tuple[float, ...] = ()) -> Fit:
     return replace(fit, dtype="fp8", devices=devices)
 
 
+_TRITON_BLOCK = Prior(4e-7, 1.0)
+"""What a block of Triton's costs that has nothing to do, as the idle ones of its decode have it."""
+
+
 def _triton_decode() -> Fit:
     """Triton's decode, in which a key takes as long whatever the matrix unit's rate."""
-    free = ("latency_s", "decode_blocks.each", "key_time")
-    known = (("compute", 0.8), ("memory", 0.8), ("decode_blocks.rows", 16.0), ("key_split.segments", 16.0),
-             ("key_split.blocks", 128.0))  # fmt: skip
+    free = ("latency_s", "decode_blocks.each", "key_time", "key_split.each", "block_search")
+    known = (("compute", 0.8), ("memory", 0.8), ("decode_blocks.rows", 16.0), ("key_tiles", 32.0),
+             ("key_split.segments", 16.0), ("key_split.blocks", 128.0), ("key_split.keys", 16.0))  # fmt: skip
     priors = (*_SHARES, ("latency_s", Prior(8e-6, 1.0)), _RATE)
     return Fit("attention_decode", "bf16", "triton", free, _SET, (), known, (), priors, 2.0)
 
@@ -126,8 +130,8 @@ def _triton_decode() -> Fit:
 def _triton_prefill() -> Fit:
     """Triton's prefill, likewise."""
     free = ("memory", "latency_s", "query_tiles.each", "key_time", "cache_write.each")
-    known = (*_tiles("triton"), ("query_tiles.tail", 1.0), ("compute", 0.8), *_WRITTEN)
-    priors = (*_SHARES, ("latency_s", Prior(8e-6, 1.0)), _RATE)
+    known = (*_tiles("triton"), ("query_tiles.tail", 1.0), ("key_tiles", 32.0), ("compute", 0.8), *_WRITTEN)
+    priors = (*_SHARES, ("latency_s", Prior(8e-6, 1.0)), ("cache_write.each", _TRITON_BLOCK), _RATE)
     return Fit("attention_prefill", "bf16", "triton", free, _SET, (), known, (), priors, 2.0)
 
 

@@ -163,7 +163,9 @@ KERNELS = [
 
 WITHIN = {"window_edge": "query_tiles", "head_padding": "query_tiles", "slow_width": "query_tiles",
           "kernel_widths": "query_tiles",
-          "head_blocks": "decode_blocks", "key_time": "query_tiles", "key_split": "decode_blocks key_time"}  # fmt: skip
+          "head_blocks": "decode_blocks", "key_time": "query_tiles", "key_tiles": "query_tiles",
+          "key_split": "decode_blocks key_time key_tiles",
+          "block_search": "decode_blocks key_time key_tiles key_split"}  # fmt: skip
 """Corrections of what others compute."""
 
 
@@ -207,6 +209,6 @@ def test_all_times_are_divided_and_nothing_else() -> None:
     times = {"latency_s", "tiles.split", "regroup", "quantize.latency", "ramp", "query_tiles.each", "cache_write.each",
              "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token", "dispatch.expert",
              "scan_chunks.each", "scan_chunks.chain", "channel_walk.first", "channel_walk.each",
-             "row_walk", "key_time", "group_blocks"}  # fmt: skip
+             "row_walk", "key_time", "key_split.each", "block_search", "group_blocks"}  # fmt: skip
     for each in ("latency_s", "memory", *(name for name in named_constants() if name != "reuse_bandwidth")):
         assert quicker.value(each) == every.value(each) / (2 if each in times else 1)

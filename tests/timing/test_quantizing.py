@@ -53,9 +53,12 @@ def test_a_faster_matrix_unit_hastens_no_key_of_triton(query: int) -> None:
     timed = cost("attention", query=query, context=4096, **ATTENTION)
     tiles = {"query_tiles__rows": 16.0, "query_tiles__narrow_rows": 16.0, "query_tiles__packed": 1.0,
              "query_tiles__each": 1e-6, "query_tiles__tail": 1.0}  # fmt: skip
-    blocks = {"decode_blocks__each": 1e-6, "decode_blocks__rows": 16.0, "key_split__segments": 16.0,
-              "key_split__blocks": 128.0}  # fmt: skip
-    found = [seconds(timed, key_time=each, **(blocks if query == 1 else tiles)) for each in (1e-10, 2e-10)]
+    blocks = {"decode_blocks__each": 1e-6, "decode_blocks__rows": 16.0, "key_tiles": 32.0, "key_split__segments": 16.0,
+              "key_split__blocks": 128.0, "key_split__keys": 16.0}  # fmt: skip
+    found = [
+        seconds(timed, key_time=each, **({**blocks, "key_split__each": each} if query == 1 else tiles))
+        for each in (1e-10, 2e-10)
+    ]
     assert 1.2 * found[0] < found[1] < 2.1 * found[0]
     if query > 1:
         whole = PLAIN.replaced({"key_time": 1e-10, **{name.replace("__", "."): value for name, value in tiles.items()}})

@@ -356,58 +356,6 @@ class KeyGrowth(Correction):
 
 
 @frozen
-class KeyTime(Correction):
-    """Time of a key: a block of few query rows takes ``each`` for each element of a key, however fast the matrix unit.
-
-    In place of FLOPs / peak.
-
-    >>> KeyTime(2e-10).seconds(head_dim=200)
-    4e-08
-    """
-
-    each: Annotated[Time, Prior(1.5e-10, 1.0)]
-
-    source: ClassVar = (
-        "vLLM's unified attention in Triton, tiles of 16 rows and heads of 192: 55 and 58 cycles a key in prefill on a "
-        "B200 and an L40S, whose matrix units differ by 8 x a cycle"
-    )
-    explained: ClassVar = "a block takes {each} for each element of a key"
-
-    def seconds(self, head_dim: Number) -> Number:
-        """What one key takes, of a head so wide. [s]"""
-        return self.each * head_dim
-
-
-@frozen
-class KeySplit(Correction):
-    """Split keys of decode: while there are no more than ``blocks``, each is cut into ``segments``, blocks themselves.
-
-    >>> split = KeySplit(segments=16.0, blocks=128.0)
-    >>> split.own(keys=3200.0, blocks=128.0, windowed=0.0), split.own(keys=3200.0, blocks=129.0, windowed=0.0)
-    (200.0, 3200.0)
-    >>> split.count(blocks=100.0), split.count(blocks=4000.0)
-    (1600.0, 4000.0)
-    """
-
-    segments: Annotated[Rows, Prior(16.0, 0.01)]
-    blocks: Annotated[Rows, Prior(128.0, 0.01)]
-
-    source: ClassVar = (
-        "vLLM's unified attention in Triton, 0.24: kernel_unified_attention_3d of 16 segments, else of one"
-    )
-    explained: ClassVar = "up to {blocks} blocks, keys are cut into {segments}"
-
-    def own(self, keys: Number, blocks: Number, windowed: Number) -> Number:
-        """Keys that a block goes through, one after the other; a window lies in one segment."""
-        whole = maximum(minimum(maximum(blocks - self.blocks, 0.0), 1.0), windowed)
-        return keys * (whole + (1.0 - whole) / self.segments)
-
-    def count(self, blocks: Number) -> Number:
-        """Blocks in all; as many as there were before where none is cut any more, so that more are never fewer."""
-        return maximum(minimum(blocks, self.blocks) * self.segments, blocks)
-
-
-@frozen
 class WorkingSet(Correction):
     """Attention out of the last-level cache: a working set that fits it moves at ``rate`` per cycle and unit.
 

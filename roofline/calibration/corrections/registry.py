@@ -15,8 +15,6 @@ from roofline.calibration.corrections.attention_by_library import (
     HeadPadding,
     KernelWidths,
     KeyGrowth,
-    KeySplit,
-    KeyTime,
     MaskedWork,
     PackedPass,
     QueryTiles,
@@ -25,6 +23,7 @@ from roofline.calibration.corrections.attention_by_library import (
     WindowEdge,
     WorkingSet,
 )
+from roofline.calibration.corrections.attention_in_triton import BlockSearch, KeySplit, KeyTiles, KeyTime
 from roofline.calibration.corrections.correction import Constant, Correction, constants_of
 from roofline.calibration.corrections.experts import Dispatch, GroupBlocks, GroupTail, RepeatedWeights, RoutedPasses
 from roofline.calibration.corrections.matmuls import (
@@ -90,7 +89,9 @@ class Corrections(Data):
     unsplit: Unsplit | None = None
     key_growth: KeyGrowth | None = None
     key_time: KeyTime | None = None
+    key_tiles: KeyTiles | None = None
     key_split: KeySplit | None = None
+    block_search: BlockSearch | None = None
     working_set: WorkingSet | None = None
     unit_rate: UnitRate | None = None
     scan_chunks: ScanChunks | None = None

@@ -7,7 +7,7 @@ from roofline.calibration.corrections.attention_by_library import QueryTiles, ha
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape
-from roofline.number import Number, as_float, maximum, minimum
+from roofline.number import Number, as_float, floor_div, maximum, minimum
 from roofline.timing.kernels.tiles import units_of
 from roofline.timing.kernels.work import width_factor
 from roofline.timing.rates import Rates
@@ -45,7 +45,7 @@ def blocks_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> N
     if corrections.unsplit and not shape.latent:
         apart = corrections.unsplit.alone(groups, as_float(shape.windowed))
         shared = apart * heads + (1 - apart) * shared
-    if corrections.key_time and corrections.key_split:
+    if corrections.key_time and corrections.key_tiles and corrections.key_split:
         return _keys_in_turn(shape, shared, units, corrections)
     if alone is None:
         return blocks.seconds(shared, units)
@@ -55,14 +55,41 @@ def blocks_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> N
 
 def _keys_in_turn(shape: AttentionShape, count: Number, units: Number, corrections: Corrections) -> Number:
     """Seconds of so many blocks, each of which goes through its keys: all units busy, or one block alone."""
-    blocks, split, key = corrections.decode_blocks, corrections.key_split, corrections.key_time
+    blocks, split = corrections.decode_blocks, corrections.key_split
+    tiles, key = corrections.key_tiles, corrections.key_time
     assert blocks is not None
     assert split is not None
+    assert tiles is not None
     assert key is not None
-    keys, key_s = _longest(shape), key.seconds(as_float(shape.head_dim))
-    spread = (count * keys * key_s + split.count(count) * blocks.each) / units
-    alone = blocks.each + split.own(keys, count, as_float(shape.windowed)) * key_s
-    return (spread * spread + alone * alone) ** 0.5
+    keys, width = as_float(shape.keys), as_float(shape.head_dim)
+    cut, cuts = _cut(shape), split.cuts(count)
+    whole, parts = tiles.of_block(keys, cut), split.tiles(keys, cut)
+    key_s = cuts * split.each * width + (1.0 - cuts) * key.seconds(width)
+    gone = cuts * parts * split.keys + (1.0 - cuts) * whole
+    own = cuts * split.own(parts, cut) + (1.0 - cuts) * whole
+    busy = count * (1.0 + cuts * (split.segments_of(parts, cut) - 1.0))
+    spread = (count * gone * key_s + busy * blocks.each) / units
+    alone = blocks.each + own * key_s
+    searched = _searched_s(shape, blocks.rows, 1.0 + cuts * (split.segments - 1.0), units, corrections)
+    return searched + (spread * spread + alone * alone) ** 0.5
+
+
+def _cut(shape: AttentionShape) -> Number:
+    """1 where a window is full, so that keys before it are taken to be cut off; else 0."""
+    keys, window = _floats(shape.keys, shape.window)
+    return minimum(maximum(keys - window + 1.0, 0.0), 1.0) * as_float(shape.windowed)
+
+
+def _searched_s(
+    shape: AttentionShape, rows: Number, segments: Number, units: Number, corrections: Corrections
+) -> Number:
+    """Seconds in which blocks of so many rows, each cut into segments, look for their sequences."""
+    if corrections.block_search is None:
+        return 0.0
+    batch, queries, kv_heads, groups = _floats(shape.batch, shape.queries, shape.kv_heads, shape.groups)
+    together = maximum(floor_div(rows, groups), 1.0)
+    launched = corrections.block_search.launched(batch * queries, batch, together, kv_heads)
+    return corrections.block_search.seconds(launched * segments, batch, units)
 
 
 def heads_alone_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> Number:
@@ -98,13 +125,17 @@ def _work_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constant
 
 
 def _ragged(shape: AttentionShape, tiles: QueryTiles, corrections: Corrections) -> Number:
-    """Keys that a tile computes beyond those that each of its queries sees, where a window cuts some off."""
-    if corrections.window_edge is None:
+    """Keys that a tile computes beyond those that each of its queries sees: whole tiles, and where a window cuts."""
+    edge, whole = corrections.window_edge, corrections.key_tiles
+    if edge is None and whole is None:
         return 0.0
     queries, keys, window = _floats(shape.queries, shape.keys, shape.window)
     cut = minimum(maximum(keys - window, 0.0), 1.0) * as_float(shape.windowed)
-    tokens = tiles.rows_of(as_float(shape.head_dim)) / tiles.together(as_float(shape.groups))
-    return cut * corrections.window_edge.extra_keys(minimum(tokens, queries))
+    tokens = minimum(tiles.rows_of(as_float(shape.head_dim)) / tiles.together(as_float(shape.groups)), queries)
+    if whole is not None:
+        return whole.ragged(queries, tokens, cut)
+    assert edge is not None
+    return cut * edge.extra_keys(tokens)
 
 
 def _longest(shape: AttentionShape) -> Number:
