@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from roofline.cli.console import progress_bar, show, tell, warn
+from roofline.cli.console import progress_bar, show, tell, warn, wrote
 from roofline.cli.traced import model_of
 from roofline.errors import RooflineError, SpecError, UsageError
 from roofline.options.groups import Tracing
@@ -63,7 +63,7 @@ def calibrate(flags: CalibrateFlags) -> None:
     else:
         show(calibration_text(found))
     for path in written:
-        click.echo(f"wrote {path}", err=True)
+        wrote(path)
     if found.interrupted:
         raise click.exceptions.Exit(130)
 

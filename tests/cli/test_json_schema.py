@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from json_schema import MismatchError, check, declared
 from shell import answer, roofline
+from terminal import check_fits
 
 from roofline.buying.training_costs import train
 from roofline.calibration.constants import Constants
@@ -21,6 +23,8 @@ from roofline.fitting.calibrator import Fitted
 from roofline.fitting.operators import Fit, Interval
 from roofline.fitting.timed_collectives import LinkRow, MeasuredLinks
 from roofline.prediction.predict import predict
+from roofline.reports.measuring import calibration_text, findings_text
+from roofline.reports.validation import trained_text, validation_text
 from roofline.served.comparison import Figure, ServingComparison
 from roofline.sweeps.answers import rows_answer
 from roofline.sweeps.columns import COLUMNS
@@ -206,6 +210,8 @@ def test_doctor() -> None:
     environment = describe_environment(Device.open("cpu"))
     found = Findings(environment, SelfTest(False, 1.0, 1.0, 0.01), {"OMP_NUM_THREADS": "1"})
     checked(schema_of("doctor"), [found.to_dict()])
+    check_fits(lambda: findings_text(found))
+    check_fits(lambda: findings_text(replace(found, test=SelfTest(True, 1.0, 8.0, 0.5))))
 
 
 def test_calibrate() -> None:
@@ -215,6 +221,11 @@ def test_calibrate() -> None:
     samples = {"matmul": [[1e-3, 1e-4]]}
     found = Calibrated({"name": "a"}, {"name": "b"}, fitted, {"read": 1e11}, 1e12, 1e-5, 3, 9.0, False, samples, links)
     checked(schema_of("calibrate"), [found.to_dict()])
+    told = {
+        "title": "CPU at hand",
+        "band": {"low": 0.9, "high": 1.1, "evidence": "shapes that were kept out of the fit"},
+    }
+    check_fits(lambda: calibration_text(replace(found, fields=told)))
 
 
 def test_validate() -> None:
@@ -234,3 +245,5 @@ def test_validate() -> None:
     run = ServingResult("vllm bench serve", "llama-3.2-1b", Load(512.0, 256.0, 80, 8), {})
     served = ServingComparison(run, one.engine, "xeon", "one device", (figure,), ("a note",))
     checked(schema_of("validate"), [result.to_dict(), served_in_json([served], "roofline validate")])
+    check_fits(lambda: validation_text([case], result.verdict, wide=True))
+    check_fits(lambda: trained_text([trained], result.verdict))
