@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 def models_list(text: str | None, flags: ModelListFlags) -> None:
     """All presets, or those that match: family, parameters, shape."""
-    from roofline.models.model import load_model
+    from roofline.models.model import GENERATES, load_model
     from roofline.models.selection import select
     from roofline.models.sources import aliases_with, generator_names, preset_names, trace_names
     from roofline.reports import models as report_models
     from roofline.reports import prediction as report
 
     key = report_models.SORTS[flags["sort"]]
-    every = [load_model(name) for name in (*preset_names(), *trace_names(), *generator_names())] + _of_plugins()
+    recorded = [(name, "traced") for name in trace_names()] + [(name, GENERATES) for name in generator_names()]
+    meant = [name for name, kind in recorded if text is None or text.lower() in f"{name} {kind}"]  # slow to read
+    every = [load_model(name) for name in (*preset_names(), *meant)] + _of_plugins()
     every += [load_model(name) for name in aliases_with(text)] if text is not None else []
     models = select(
         every,

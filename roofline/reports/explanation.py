@@ -61,8 +61,9 @@ def _facts(prediction: Prediction) -> Iterator[str]:
     if made := prediction.cache_at_start:
         took = quantity(made.profile_bytes, "bytes")
         run = f"{made.profiled_tokens:,} tokens that samples for {made.profiled_sequences:,} sequences"
+        held = f"{made.tokens:,} tokens, {quantity(made.bytes, 'bytes')}" if made.tokens else "none"
         yield (
-            f"  KV cache at start = {made.tokens:,} tokens, {quantity(made.bytes, 'bytes')}: what the memory share of "
+            f"  KV cache at start = {held}: what the memory share of "
             f"{prediction.engine.title} leaves beside weights and {took} of activations of its profiling run, of {run}"
         )
     yield from constants_lines(prediction.constants)

@@ -33,7 +33,8 @@ def models_table(models: Iterable[Model]) -> list[str]:
     rows = []
     for model in models:
         c = model.config.model_dump()
-        sizes = (c.get("num_hidden_layers"), c.get("hidden_size"), model.lengths.positions)
+        positions = model.lengths.positions
+        sizes = (c.get("num_hidden_layers"), c.get("hidden_size"), None if positions == 1 else positions)
         rows.append((model.name, model.model_type, count(model.parameters), *map(_size, sizes)))
     return table(header, rows, left=(0, 1))
 

@@ -10,6 +10,7 @@ from roofline.classes import frozen
 from roofline.prediction.figures import Figures, Operator, summed
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
+from roofline.units import format_figures
 from roofline.validation.profiles.rules import Share
 from roofline.validation.profiling import Profile
 from roofline.validation.scores import Pair, Score
@@ -299,7 +300,7 @@ class Verdict:
                 way = "slow" if score.bias > 1 else "fast"
                 factor = max(score.bias, 1 / score.bias)
                 found.append(
-                    f"{regime}-bound operators are predicted {factor:.2f} x too {way} ({score.n} of them): "
+                    f"{regime}-bound operators are predicted {format_figures(factor)} x too {way} ({score.n} of them): "
                     f"check {likely.get(regime, 'their constants')}"
                 )
         if self.beyond:

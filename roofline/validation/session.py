@@ -162,7 +162,7 @@ def compared(case: Case) -> CaseComparison:
         others_s=others,
         not_run=[f"{operator}: {kernel} x {runs}" for (operator, kernel), runs in joined.not_run.items()],
         steps_s={how: samples.raw_s for how, samples in case.steps.items()},
-        flags=[*case.flags, *_flags(case, step)],
+        flags=[*dict.fromkeys([*case.flags, *_flags(case, step)])],
         digest=case.digest,
         profile=case.profile,
         alone_s=alone,
