@@ -230,13 +230,8 @@ def cost_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> 
         return ["cost: none, for want of prices"]
     reads = priced[0][1].reads
     what, more = (passes.money_title(reads), ()) if reads else ("USD per million tokens, in / out", ("for prompts",))
-    header = (what, "USD/h", *more, *(f"{u:.0%} used" for u in terms.utilizations), "price", "date")
-    cells = [
-        (name, format_figures(cost.usd_per_h(1.0)), *_money(cost, terms),
-         f"{cost.offers[0].kind}{' (unverified)' if any(o.unverified for o in cost.offers) else ''}",
-         min(offer.date for offer in cost.offers))
-        for name, cost in priced
-    ]  # fmt: skip
+    header = (what, "USD/h", *more, *(f"{u:.0%} used" for u in terms.utilizations))
+    cells = [(name, format_figures(cost.usd_per_h(1.0)), *_money(cost, terms)) for name, cost in priced]
     lines = [*table(header, cells, left=(0,)), *(() if reads else (SPLIT,))]
     return [*lines, *dict.fromkeys(f"price: {offer.words()}" for _, cost in priced for offer in cost.offers)]
 
@@ -314,7 +309,7 @@ def _whose(pairs: Iterable[tuple[str, str]]) -> str:
     users: dict[str, dict[str, None]] = {}
     for hardware, words in pairs:
         users.setdefault(words, {})[hardware] = None
-    alone = len(users) == 1
+    alone = len({tuple(names) for names in users.values()}) == 1
     return ", ".join(words if alone else f"{words} ({', '.join(names)})" for words, names in users.items())
 
 
