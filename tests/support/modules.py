@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from fractions import Fraction
 from typing import Any
 from unittest import mock
@@ -14,6 +16,8 @@ from roofline.program.phases import Phase
 
 _ALL_TYPES = (5, 23)
 """The release that has all modelled types; pyproject.toml allows earlier ones."""
+
+_BESIDE = ("model_type", "architectures", "processor", "video_processor")
 
 AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", latent="expanded")
 """Eager attention computes all scores, and the heads of transformers run on all tokens."""
@@ -28,36 +32,54 @@ def _configuration(model_type: str, **fields: Any) -> Any:
     return transformers.AutoConfig.for_model(model_type, **fields)
 
 
+def _built(model_type: str, fields: Mapping[str, Any], **kernels: Any) -> Any:
+    """The Hugging Face module of the fields of a file; what stands beside a network, its processors, is none of it."""
+    transformers = pytest.importorskip("transformers")
+    named = {name: value for name, value in fields.items() if name not in _BESIDE}
+    named |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)  # in any vocabulary
+    config = _configuration(model_type, **named, **kernels)
+    return getattr(transformers, fields["architectures"][0])(config).eval()
+
+
 def module_of(model: Model, *, device: str, attention: str = "eager", experts: str | None = None) -> Any:
     """The Hugging Face module of a model's configuration, with random weights or, on ``meta``, with none."""
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
-    fields |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)  # in any vocabulary
+    torch = pytest.importorskip("torch")
     kernels = {"attn_implementation": attention, **({"experts_implementation": experts} if experts else {})}
-    config = _configuration(model.model_type, **fields, **kernels)
-    with torch.device(device):
-        return getattr(transformers, model.fields["architectures"][0])(config).eval()
+    undrawn = mock.patch.object(torch.nn.Linear, "reset_parameters") if device == "meta" else nullcontext()
+    with torch.device(device), undrawn:
+        return _built(model.model_type, model.fields, **kernels)
 
 
-def parameters_of(module: Any) -> int:
+def parameters_of(module: Any, fields: Mapping[str, Any] | None = None) -> int:
     """Parameters, a tied one once.
 
     An untied masked-LM head keeps a second bias beside its decoder's own, which its forward pass never reads.
+    transformers 5 ties the head of T5 whatever the file, of these ``fields``, says; the checkpoints of T5 v1.1 and mT5
+    have their own.
     """
     parameters = dict(module.named_parameters())
     for name in [name for name in parameters if name.endswith(".decoder.bias")]:
         second = parameters.pop(name.removesuffix("decoder.bias") + "bias", None)
         assert second is None or second.shape == parameters[name].shape
+    said = fields or {}
+    if said.get("model_type") in ("t5", "mt5") and said.get("tie_word_embeddings") is False:
+        assert "lm_head.weight" not in parameters
+        parameters["lm_head.weight"] = module.lm_head.weight
     return sum(parameter.numel() for parameter in parameters.values())
 
 
 def counted(module: Any, *arguments: Any, **keywords: Any) -> int:
     """What the counter sees of one forward pass; angles of rotation are no contraction of the network."""
+    return counted_pass(module, *arguments, **keywords)[0]
+
+
+def counted_pass(module: Any, *arguments: Any, **keywords: Any) -> tuple[int, Any]:
+    """What the counter sees of one forward pass, as :func:`counted`, and what the pass gives."""
     torch, counter = pytest.importorskip("torch"), pytest.importorskip("torch.utils.flop_counter")
     with torch.no_grad(), counter.FlopCounterMode(display=False) as seen:
-        module(*arguments, **keywords)
+        given = module(*arguments, **keywords)
     angles = [counts for name, counts in seen.get_flop_counts().items() if name.endswith("rotary_emb")]
-    return int(seen.get_total_flops()) - sum(sum(counts.values()) for counts in angles)
+    return int(seen.get_total_flops()) - sum(sum(counts.values()) for counts in angles), given
 
 
 def our_flops(model: Model, phase: Phase, **sizes: int) -> Fraction:
@@ -68,32 +90,15 @@ def our_flops(model: Model, phase: Phase, **sizes: int) -> Fraction:
 
 
 def eager_decoder(model: Model) -> Any:
-    """A decoder that runs: attention and experts as plain torch, which the counter sees."""
-    transformers = pytest.importorskip("transformers")
-    fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
-    fields |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)
-    kernels = {"attn_implementation": "eager", "experts_implementation": "eager"}  # the counter sees no grouped matmul
-    config = _configuration(model.model_type, **fields, **kernels)
-    return getattr(transformers, model.fields["architectures"][0])(config).eval()
+    """A decoder that runs: attention and experts as plain torch, which the counter sees, no grouped matmul."""
+    return _built(model.model_type, model.fields, attn_implementation="eager", experts_implementation="eager")
 
 
 def transformers_count(config: dict[str, Any]) -> int:
-    """Parameters of the Hugging Face module on the meta device; ``parameters()`` gives a tied one once."""
+    """Parameters of the Hugging Face module of the fields of a file, on the meta device."""
     torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    fields = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
-    fields |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)  # in any vocabulary
     with torch.device("meta"), mock.patch.object(torch.nn.Linear, "reset_parameters"):  # there are no values to draw
-        module = getattr(transformers, config["architectures"][0])(_configuration(config["model_type"], **fields))
-    parameters = dict(module.named_parameters())
-    # An untied BertForMaskedLM keeps a second bias of V, which its forward pass never reads: the decoder has its own.
-    if "cls.predictions.decoder.bias" in parameters:
-        assert parameters.pop("cls.predictions.bias").shape == (config["vocab_size"],)
-    # transformers 5 ties the head of T5 whatever the file says; the checkpoints of T5 v1.1 and mT5 have their own.
-    if config["model_type"] in ("t5", "mt5") and config.get("tie_word_embeddings") is False:
-        assert "lm_head.weight" not in parameters
-        parameters["lm_head.weight"] = module.lm_head.weight
-    return sum(parameter.numel() for parameter in parameters.values())
+        return parameters_of(_built(config["model_type"], config), config)
 
 
 def check_parameters(model: Model) -> None:

@@ -14,16 +14,12 @@ import pytest
 from grids import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from modules import counted as forward_flops
-from modules import eager_decoder, module_of, parameters_of
+from modules import eager_decoder
 from strategies import DECODERS, decoder_configs
 
 from roofline.models.model import Model, load_model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
-
-LAYERED = ("gemma-3n-e2b", "gemma-3n-e4b", "gemma-4-e2b", "gemma-4-e4b")
-"""Presets whose layers have embeddings of their own and borrow keys and values."""
 
 AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", latent="expanded")
 
@@ -66,18 +62,3 @@ def test_random_decoders(model_type, count):
         assert our_flops(model, Phase.DECODE, batch, 1, past + 1) == counted(module, batch, past, 1)
 
     equal()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", LAYERED)
-def test_full_size_networks_whose_layers_borrow(preset, monkeypatch):
-    """On the meta device, behind no cache, without masks, which eager attention computes anyway."""
-    torch = pytest.importorskip("torch")
-    model, masks = load_model(preset), dict.fromkeys(("full_attention", "sliding_attention"))
-    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", False)  # it would ask for values
-    module = module_of(model, device="meta")
-    tokens = torch.zeros(1, 700, dtype=torch.long, device="meta")
-    with torch.device("meta"):
-        found = forward_flops(module, tokens, attention_mask=masks, use_cache=False)
-    assert our_flops(model, Phase.PREFILL, 1, 700, 700) == found
-    assert parameters_of(module) == model.parameters

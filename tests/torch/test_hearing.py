@@ -8,12 +8,11 @@ import pytest
 from grids import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from modules import check_parameters, counted, our_flops, transformers_count
+from modules import check_parameters, counted, our_flops
 from seeing_strategies import HEARD, seeing_configs
 
 from roofline.models.families.seeing import HEARING
 from roofline.models.model import Model, load_model
-from roofline.models.sources import preset_names
 from roofline.models.towers.hearing.rules import sounds
 from roofline.program.phases import Phase
 
@@ -67,15 +66,3 @@ def test_towers_of_sound(model_type, count):
         assert our_flops(model, Phase.LISTEN, **sizes) == heard_by(model, frames)
 
     equal()
-
-
-PLAYED = [name for name in preset_names() if load_model(name).hearing is not None]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", PLAYED)
-def test_presets_that_hear_are_those_of_transformers(preset):
-    """At full size, on the meta device: parameters of the whole."""
-    model = load_model(preset)
-    named = {name: value for name, value in model.fields.items() if "processor" not in name}
-    assert model.parameters == transformers_count(named)

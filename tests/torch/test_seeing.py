@@ -9,12 +9,11 @@ import pytest
 from grids import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from modules import check_parameters, counted, our_flops, transformers_count
+from modules import check_parameters, counted, our_flops
 from seeing_strategies import SEEN, seeing_configs
 
 from roofline.models.families.seeing import SEEING
 from roofline.models.model import Model, load_model
-from roofline.models.sources import preset_names
 from roofline.models.towers.rules import Size, grid_of, pictures
 from roofline.program.phases import Phase
 from roofline.program.traffic.lengths import Pictures
@@ -194,15 +193,3 @@ def test_a_tower_of_a_budget_of_tokens(count):
         assert flops_of(model, seen) == found - means
 
     equal()
-
-
-SHOWN = [name for name in preset_names() if load_model(name).tower is not None and name != "kimi-vl-a3b"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", SHOWN)
-def test_presets_that_see_are_those_of_transformers(preset):
-    """At full size, on the meta device: parameters of the whole."""
-    model = load_model(preset)
-    named = {name: value for name, value in model.fields.items() if "processor" not in name}
-    assert model.parameters == transformers_count(named)

@@ -1,0 +1,56 @@
+"""A prompt and one token behind it, on modules without numbers: what torch's counter sees, and what we count."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from modules import counted_pass, our_flops
+from scan_counts import expected, kind_of
+from shapes_alone import shapes_alone
+
+from roofline.models.model import Model, load_model
+from roofline.models.shapes.decoder_config import DecoderConfig
+from roofline.program.phases import Phase
+
+
+def as_run(model: Model) -> Model:
+    """The network as transformers runs it: of Llama 4 all experts for every token, those not chosen on zeros."""
+    if model.model_type != "llama4":
+        return model
+    assert isinstance(model.config, DecoderConfig)
+    return load_model(model.fields, overrides={"num_experts_per_tok": model.config.num_local_experts})
+
+
+def scans(model: Model) -> bool:
+    """Whether it has layers with a state."""
+    return getattr(model.config, "recurrence", None) is not None
+
+
+def seen_of(module: Any, **keywords: Any) -> tuple[int, Any]:
+    """What the counter sees of a pass of a module on ``meta``, and what that gives."""
+    with shapes_alone():
+        return counted_pass(module, **keywords)
+
+
+def check_steps(
+    model: Model, module: Any, keywords: Mapping[str, Any], sizes: tuple[int, int], before: Any = 0
+) -> None:
+    """A prompt of ``sizes``, sequences and tokens, behind FLOPs of something else; then one token, by the cache."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    own = "cache_params" if "cache_params" in inspect.signature(module.forward).parameters else "past_key_values"
+    kept = {"use_cache": True, own: transformers.DynamicCache(config=module.config.get_text_config())}
+    batch, prompt = sizes
+    assert _flops(model, batch, 0, prompt) + before == seen_of(module, **kept, **keywords)[0]
+    one = torch.ones(batch, 1, dtype=torch.long)
+    assert _flops(model, batch, prompt, 1) == seen_of(module, input_ids=one, **kept)[0]
+
+
+def _flops(model: Model, batch: int, past: int, new: int) -> Fraction:
+    if scans(model):
+        return sum(expected(model, kind_of(model), batch, past, new), Fraction(0))
+    phase: Phase = Phase.DECODE if past and new == 1 else Phase.PREFILL
+    return our_flops(model, phase, B=batch, T=new, S=past + new)
