@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +16,25 @@ from shapes_alone import shapes_alone
 from roofline.models.model import Model, load_model
 from roofline.models.shapes.decoder_config import DecoderConfig
 from roofline.program.phases import Phase
+
+TURNED = {
+    **dict.fromkeys(("glm46v", "glm4v", "glm4v_moe"), 0.5),
+    **dict.fromkeys(("qwen2_5_omni_thinker", "qwen2_5_vl", "qwen2_vl"), 1.0),
+    **dict.fromkeys(("qwen3_5", "qwen3_5_moe"), 0.25),
+}
+"""The part of each head that wholes rotate by places in an image, in sections that fit heads of the usual width."""
+
+
+def turned(model: Model) -> Model:
+    """The network with sections of its rotation that fit its heads, which changes no count."""
+    if model.model_type not in TURNED:
+        return model
+    text, part = model.fields["text_config"], TURNED[model.model_type]
+    width = text.get("head_dim", text["hidden_size"] // text["num_attention_heads"])
+    turns = int(part * width) // 2
+    sections = [turns - 2 * (turns // 3), turns // 3, turns // 3]
+    rotation = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": part, "mrope_section": sections}
+    return replace(model, fields={**model.fields, "text_config": {**text, "rope_parameters": rotation}})
 
 
 def as_run(model: Model) -> Model:

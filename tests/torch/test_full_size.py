@@ -9,11 +9,10 @@ and ``forward_passes``.
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from forward_passes import check_steps, scans, seen_of
+from forward_passes import check_steps, scans, seen_of, turned
 from grids import quick
 from modules import module_of, our_flops, parameters_of
 from perceived import check_whole
@@ -32,16 +31,6 @@ BATCH, PROMPT, NEW = 2, 700, 9
 
 LOOPS = ("mamba", "lru")
 """Scans that transformers goes through token by token, in Python."""
-
-ROTATION = {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5, "mrope_section": [8, 12, 12]}
-
-
-def turned(model: Model) -> Model:
-    """GLM-4.1V with the rotation that its preset leaves out, as it changes no count, and its class does not fill in."""
-    if model.model_type != "glm4v":
-        return model
-    text = {**model.fields["text_config"], "rope_parameters": ROTATION}
-    return replace(model, fields={**model.fields, "text_config": text})
 
 
 def check_decoder(model: Model, module: Any) -> None:
