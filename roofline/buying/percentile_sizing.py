@@ -26,8 +26,7 @@ from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware, growing
 from roofline.serving.operating_points import Targets
 from roofline.serving.scenario import Question
-from roofline.serving.step_clock import StepClock
-from roofline.simulation.deployment import Deployment, deployment_of, speculating
+from roofline.simulation.deployment import Deployment, clock_of, deployment_of, speculating
 from roofline.simulation.load import Offered
 from roofline.simulation.simulate import serve
 from roofline.simulation.statistics import reached
@@ -75,7 +74,7 @@ def replica_of(curve: Curve, question: Question, longest: int, offload: str | No
     options = {**part(StepClockOptions, question.asked), **curve.split.to_dict(), "dp": replicas * int(curve.split.dp)}
     if curve.who.dtype:
         options["dtype"] = curve.who.dtype
-    clock = StepClock(question.model, name, **part(StepClockOptions, options))
+    clock, _ = clock_of(question.model, name, part(StepClockOptions, options))
     alone = deployment_of(clock, 1, longest, question.asked, offload, question.traffic.shown)
     found = speculating(alone, question.speculation, name, part(StepClockOptions, options))
     found.room.check(longest)
@@ -142,13 +141,14 @@ def size_by_percentiles(
     """The fewest units of each hardware for a load whose simulated requests keep the targets, in its best layout.
 
     Layouts that need more devices for their mean alone than another needs in all are not simulated, and pipelines are
-    not. Raises UsageError for headroom, since queues are in the times. ``offload`` names tiers below the memory of each
-    replica.
+    not where requests share prompts, show images or have tiers or drafts. Raises UsageError for headroom, since queues
+    are in the times. ``offload`` names tiers below the memory of each replica.
     """
     if load.headroom:
         msg = f"headroom {load.headroom:g}: percentiles have the queues in them and take none; leave it out"
         raise UsageError(msg)
-    question = replace(question, staged=False)
+    plain = offload is None and question.speculation is None and not question.traffic.shared
+    question = replace(question, staged=plain and not question.traffic.shown.phases)
     asked = Asked(question, load, targets, terms, offload)
     found: dict[Served, list[Curve]] = {}
     for curve in curves(question, [growing(each) for each in hardware]):

@@ -137,9 +137,8 @@ def over_tokens(
 ) -> Cost:
     """One pass over the tokens of all streams, or over their sequences where only a last token counts."""
     last = op.local.get("T") == 1
-    gathered = op.transfer is None and isinstance(op.local.get("B"), Gathered)
     rows = sum(
-        (stream.sequences * stream.scored if last else stream.tokens) * (stream.share if gathered else 1.0)
+        (stream.sequences * stream.scored if last else stream.tokens) * (stream.share if sees_all_ranks(op) else 1.0)
         for stream in streams
     )
     decoding = all(stream.phase.one_token for stream in streams)
@@ -155,6 +154,11 @@ def over_tokens(
     if padding is None:
         return over(rows)
     return replace(over(rows), padded=over(padding.padded(Phase.DECODE, np.asarray(rows, dtype=np.float64))))
+
+
+def sees_all_ranks(op: Op) -> bool:
+    """Whether it works on the tokens of all data-parallel ranks, as experts do that they share."""
+    return op.transfer is None and isinstance(op.local.get("B"), Gathered)
 
 
 def over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Cost:

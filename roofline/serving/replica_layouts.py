@@ -38,6 +38,15 @@ def replica_layouts(program: Program, devices: int) -> list[Layout]:
     return [layout for layout, holds in zip(tried, held, strict=True) if holds]
 
 
+def ranks_of(layout: Layout) -> int:
+    """The data-parallel ranks that share experts in a layout, which may have several such replicas.
+
+    >>> ranks_of(Layout(tp=2, dp=8, ep=8)), ranks_of(Layout(tp=8, dp=2, ep=8))
+    (4, 1)
+    """
+    return max(1, int(layout.ep) // int(layout.tp))
+
+
 def replica_program(program: Program, layout: Layout) -> Program:
     """What each device of a replica runs, collectives among it; the stages of a pipeline one after the other."""
     return program if layout == ONE else shard(program, layout)

@@ -120,7 +120,7 @@ class Question:
     """What is served and how: the same for all hardware.
 
     ``asked`` are the options, which each room reads that interprets some. ``only``: the phase that a replica of a pool
-    does, None for both. ``staged``: whether a replica may be a pipeline, which no simulation has.
+    does, None for both. ``staged``: whether a replica may be a pipeline.
     """
 
     model: Model

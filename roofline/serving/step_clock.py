@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 
@@ -25,7 +25,8 @@ from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.program import Group
 from roofline.serving.batched_steps import Stages
-from roofline.serving.chunked_prefill import Stream, over_tokens
+from roofline.serving.chunked_prefill import Stream, over_tokens, sees_all_ranks
+from roofline.serving.replica_layouts import ranks_of
 from roofline.serving.stream_times import StreamTime
 from roofline.timing.timing import total
 from roofline.version import versions
@@ -36,6 +37,9 @@ _MIXED = tuple(f"{phase}{rows}" for phase in ("all", "prefill", "decode") for ro
 _BLOCK = 65_536  # numbers at once, which stay in a cache
 
 AnyModel = str | Path | Mapping[str, Any] | Model
+
+Kind: TypeAlias = Literal["replica", "stages", "ranks"]
+"""What a clock is of: a replica that steps as a whole, one in pipeline stages, ranks that share experts."""
 
 
 class StepClock:
@@ -57,34 +61,57 @@ class StepClock:
 
     @takes(StepClockOptions)
     def __init__(self, model: AnyModel, hardware: Hardware, **options: Unpack[StepClockOptions]) -> None:
-        self._set_up(model, hardware, options, staged=False)
+        self._set_up(model, hardware, options, "replica")
 
     @classmethod
     @takes(StepClockOptions)
     def of_stages(cls, model: AnyModel, hardware: Hardware, **options: Unpack[StepClockOptions]) -> StepClock:
         """The clock of a replica in pipeline stages: a step of one group of sequences through all of them."""
         found = object.__new__(cls)
-        found._set_up(model, hardware, options, staged=True)
+        found._set_up(model, hardware, options, "stages")
         return found
 
-    def _set_up(self, model: AnyModel, hardware: Hardware, options: StepClockOptions, *, staged: bool) -> None:
+    @classmethod
+    @takes(StepClockOptions)
+    def of_ranks(cls, model: AnyModel, hardware: Hardware, **options: Unpack[StepClockOptions]) -> StepClock:
+        """The clock of a replica of data-parallel ranks that share experts: a step of all of them, or of one alone."""
+        found = object.__new__(cls)
+        found._set_up(model, hardware, options, "ranks")
+        return found
+
+    def _set_up(self, model: AnyModel, hardware: Hardware, options: StepClockOptions, kind: Kind) -> None:
         request = read_request(model, hardware, **part(RequestOptions, options))
         if request.phases != _DECODER or request.workload.decoder_start is not None:
             msg = f"{request.model.name} has {', '.join(request.phases)}; a step clock is of decoders alone"
             raise WorkloadError(msg)
         one_replica = {**options, "pp": options["pp"] or 1, "dp": options["dp"] or 1}
         layout = layout_of(options, request.fleet) or choose_layout(request, part(StepClockOptions, one_replica)).layout
-        if (layout.pp > 1 and not staged) or (layout.dp > 1 and layout.ep > layout.tp):
+        ranks = ranks_of(layout)
+        if (layout.pp > 1 and kind != "stages") or (ranks > 1 and kind != "ranks"):
             msg = f"layout {layout}: a step clock is of one replica without pipeline stages; give tp, ep or cp alone"
             raise UsageError(msg)
-        layout = replace(layout, dp=1)
-        self._asked = (model, hardware, options, staged)
+        if ranks > 1 and request.engine.two_batches:
+            msg = "engine.two_batches: ranks are stepped without it; leave it out, or ask compare"
+            raise UsageError(msg)
+        layout = replace(layout, dp=ranks)
+        request = replace(request, workload=replace(request.workload, batch=ranks))  # a sequence of each
+        self._asked = (model, hardware, options, kind)
         self._positions = request.model.lengths.output
         self._request, self._steps = request, steps_of(request, layout)
         self._checked, self._hosted = 1, True
         self._names: frozenset[str] | None = None
         self._variants: dict[tuple[int, bool], StepClock] = {}
-        self._rows = _Rows.of(self._steps)
+        self._look_up()
+
+    def _look_up(self) -> None:
+        """Begin tables of rows, and recordings of streams; of ranks what works on the tokens of all has its own."""
+
+        def rows(*, shared: bool | None) -> _Rows:
+            return _Rows.of(self._steps, self._checked, hosted=self._hosted, names=self._names, shared=shared)
+
+        several = self._steps.layout.dp > 1
+        self._rows = rows(shared=False if several else None)
+        self._shared = rows(shared=True) if several else None
         self._stream = cache(self._recorded)
         self._replayed = lru_cache(maxsize=4096)(self._replays)
 
@@ -97,18 +124,14 @@ class StepClock:
             return self._variants[tokens, hosted]
         self._variants[tokens, hosted] = found = self._alike()
         found._checked, found._hosted = tokens, hosted
-        found._rows = _Rows.of(self._steps, tokens, hosted=hosted)
-        found._stream = cache(found._recorded)
-        found._replayed = lru_cache(maxsize=4096)(found._replays)
+        found._look_up()
         return found
 
     def of_groups(self, names: Collection[str]) -> StepClock:
         """The same of the groups of the program with these names alone, without the host's time."""
         found = self._alike()
         found._variants, found._hosted, found._names = {}, False, frozenset(names)
-        found._rows = _Rows.of(self._steps, self._checked, hosted=False, names=found._names)
-        found._stream = cache(found._recorded)
-        found._replayed = lru_cache(maxsize=4096)(found._replays)
+        found._look_up()
         return found
 
     def _alike(self) -> StepClock:
@@ -118,9 +141,9 @@ class StepClock:
         return found
 
     def __reduce__(self) -> tuple[Callable[..., StepClock], tuple[Any, ...]]:
-        model, hardware, options, staged = self._asked
+        model, hardware, options, kind = self._asked
         loaded = replace(model) if isinstance(model, Model) else model
-        return _made, (loaded, hardware, options, staged, self._checked, self._hosted)
+        return _made, (loaded, hardware, options, kind, self._checked, self._hosted)
 
     def __repr__(self) -> str:
         return f"StepClock({self._request.model.name!r}, {self._request.device.name!r}, {self._steps.layout})"
@@ -143,14 +166,42 @@ class StepClock:
         return self._steps
 
     def seconds(self, new: Grid, context: Grid) -> float:
-        """The same of new and attended tokens as two arrays that are known to be right, for schedulers. [s]"""
+        """The same of new and attended tokens as two arrays that are known to be right, for schedulers. [s]
+
+        Of ranks, the step of one while the others have nothing to do.
+        """
+        if self._shared is not None:
+            return self.seconds_of_ranks([(new, context)])
+        return float(self._rows.waited(self._own(new, context), len(new)))
+
+    def seconds_of_ranks(self, ranks: Sequence[tuple[Grid, Grid]]) -> float:
+        """The time of a step of ranks that have something to do, of each new and attended tokens. [s]
+
+        The slowest sets all but the experts, which work on the tokens of all.
+        """
+        assert self._shared is not None, "of ranks that share experts"
+        own = max(self._own(new, context) for new, context in ranks)
+        fullest = max(ranks, key=lambda rank: float(np.add.reduce(rank[0])))[0]
+        decoding = sum(int(np.count_nonzero(new == 1.0)) for new, _ in ranks)
+        prompts = sum(len(new) for new, _ in ranks) - decoding
+        tokens = int(sum(np.add.reduce(new) for new, _ in ranks)) - decoding
+        phase = Phase.PREFILL if prompts else Phase.DECODE
+        replayed = self._replayed(phase, int(np.add.reduce(fullest)) + (self._checked - 1) * len(fullest))
+        if prompts:
+            own += float(self._shared.mixed(replayed, decoding, tokens, prompts))
+        else:
+            own += float(self._shared.decode(replayed, decoding))
+        return float(self._rows.waited(own, max(len(new) for new, _ in ranks)))
+
+    def _own(self, new: Grid, context: Grid) -> float:
+        """What runs of the tokens of a step, without the wait for the host; of ranks without what all share. [s]"""
         prefilling = new > 1.0
         decoding = len(new) - int(np.count_nonzero(prefilling))
         checked, later = decoding * self._checked, context + (self._checked - 1) if self._checked > 1 else context
         if decoding == len(new):
             replayed = self._replayed(Phase.DECODE, checked)
             alone = self._stream(Phase.DECODE, replayed).one(float(decoding), new, later, _even(decoding))
-            return float(self._rows.waited(self._rows.decode(replayed, decoding) + alone, decoding))
+            return float(self._rows.decode(replayed, decoding) + alone)
         tokens, prompts = int(np.add.reduce(new)) - decoding, len(new) - decoding
         replayed = self._replayed(Phase.PREFILL, tokens + checked)
         seconds = self._rows.mixed(replayed, decoding, tokens, prompts)
@@ -159,7 +210,7 @@ class StepClock:
         if decoding:
             weights = np.multiply(~prefilling, 1.0 / decoding)
             seconds += self._stream(Phase.DECODE, replayed).one(float(decoding), new, later, weights)
-        return float(self._rows.waited(seconds, len(new)))
+        return float(seconds)
 
     def steps(self, batches: Grid) -> Grid:
         """The times of many steps: an array of (steps, requests, 2), without a request where new tokens are 0. [s]
@@ -167,6 +218,9 @@ class StepClock:
         Raises UsageError as ``step`` does, and for a step without any request.
         """
         array = np.asarray(batches)
+        if self._shared is not None:
+            msg = "steps: of ranks that share experts each is asked for by itself; ask step"
+            raise UsageError(msg)
         many = max(1, _BLOCK // max(1, array[:1].size))
         cuts = range(0, len(array), many) if array.ndim else ()
         found = [self._block(*self._lengths(array[start : start + many], axes=3)) for start in cuts]
@@ -310,8 +364,9 @@ class Line:
         return self.ended
 
 
-def _made(model: AnyModel, hardware: Hardware, options: Any, staged: bool, checked: int, hosted: bool) -> StepClock:
-    found = (StepClock.of_stages if staged else StepClock)(model, hardware, **options)
+def _made(model: AnyModel, hardware: Hardware, options: Any, kind: Kind, checked: int, hosted: bool) -> StepClock:
+    made = {"replica": StepClock, "stages": StepClock.of_stages, "ranks": StepClock.of_ranks}[kind]
+    found = made(model, hardware, **options)
     return found if checked == 1 and hosted else found.checking(checked, hosted=hosted)
 
 
@@ -342,23 +397,34 @@ class _Rows:
     phases runs over the tokens of all; one of a single phase, such as the up-projections of latent attention, over
     those of its own. Adapters are looked up by the requests too, each of which uses one. ``host_s``: what the host
     takes of a step, and of each request in it. Of each request that decodes ``checked`` tokens run.
+
+    ``spread``: data-parallel ranks over which the rows of what they share are spread.
     """
 
     steps: Steps
     operators: dict[str, list[tuple[Group, Op]]]
     host_s: tuple[float, float]
     checked: int = 1
+    spread: int = 1
     known: dict[tuple[str, int, int], Grid] = field(default_factory=dict)
     beyond: dict[tuple[str, int, int, int], float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, steps: Steps, checked: int = 1, *, hosted: bool = True, names: Collection[str] | None = None) -> _Rows:
-        """Those of a program's steps, or of some of its groups, with the time of the host or without."""
+    def of(
+        cls, steps: Steps, checked: int = 1, *, hosted: bool = True, names: Collection[str] | None = None,
+        shared: bool | None = None,
+    ) -> _Rows:  # fmt: skip
+        """Those of a program's steps, or of some of its groups, with the time of the host or without.
+
+        ``shared``: of what works on the tokens of all ranks alone, or of all else.
+        """
         by_phase = [
             [
                 (group, op)
                 for group, op in steps.program.in_phase(phase)
-                if not op.sees_context and (names is None or group.name in names)
+                if not op.sees_context
+                and (names is None or group.name in names)
+                and shared in (None, sees_all_ranks(op))
             ]
             for phase in (Phase.DECODE, Phase.PREFILL)
         ]
@@ -375,7 +441,7 @@ class _Rows:
             found[name] = [(group, op) for group, op in ops if op.local.get("T") != 1 and not op.adapts]
             found[f"{name}_last"] = [(group, op) for group, op in ops if op.local.get("T") == 1]
         none, one = (_host_s(steps, requests) if hosted else 0.0 for requests in (0, 1))
-        return cls(steps, found, (none, one - none), checked)
+        return cls(steps, found, (none, one - none), checked, int(steps.layout.dp) if shared else 1)
 
     def decode(self, replayed: int, sequences: Any) -> Any:
         """Of a step that decodes alone; of many steps, an array. [s]"""
@@ -441,7 +507,7 @@ class _Rows:
         s = self.steps
         alone = name == "alone"
         each: Number = rows[:, None] / requests if requests else float(self.checked) if alone else 1.0
-        many: Number = float(requests) if requests else rows
+        many: Number = float(requests) if requests else rows / self.spread
         scored = self.checked if alone else 1
         stream = Stream(Phase.DECODE if alone else Phase.PREFILL, many, 1.0, each, np.ones(1), scored)
         sizes = {letter: float(size) for letter, size in s.program.sizes.items()}

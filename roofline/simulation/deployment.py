@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -24,27 +24,30 @@ from roofline.prediction.request import Hardware, Request
 from roofline.prediction.shown import shown_by
 from roofline.program.traffic.lengths import NOTHING, Shown
 from roofline.serving.batch_sweep import MOST
+from roofline.serving.curve import groups_of
 from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import KEPT
 from roofline.serving.speculation import Speculation, read_speculation
 from roofline.serving.step_clock import AnyModel, Line, StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.ledger import Ledger
+from roofline.simulation.lockstep.ranks import Ranks
 from roofline.simulation.pools import EncodePool, Transfers, encoding_s
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
 from roofline.simulation.speculating import DraftedClock, Guesses, drafting
 from roofline.simulation.tiers import Channel, Shelf, Tier, read_tiers
 
-_UNSTAGED = ("prefill_on", "encode_on", "speculate", "offload")
-"""What stages of a pipeline are not simulated with."""
+_WHOLE = ("prefill_on", "encode_on", "speculate", "offload")
+"""What neither stages of a pipeline nor ranks that share experts are simulated with."""
 
 
 @frozen(eq=False)
 class Deployment:
     """So many replicas, each with this clock, this room for its cache and at most so many sequences at once.
 
-    Of pipeline stages these are of each of the groups of sequences, which follow each other on a ``line``.
+    Of pipeline stages these are of each of the groups of sequences, which follow each other on a ``line``; of
+    data-parallel ranks that share experts, of each rank.
 
     Below that room each has ``tiers`` that keep caches. In disaggregated serving these replicas decode what those of
     ``prefill`` have read, and ``transfers`` are the times of the hand-over. What each request has ``shown``, the pool
@@ -67,8 +70,8 @@ class Deployment:
 
     @property
     def schedulers(self) -> int:
-        """What is scheduled apart: replicas, or the groups of sequences of their stages."""
-        return self.replicas * int(self.clock.replica.layout.pp)
+        """What is scheduled apart: replicas, the groups of sequences of their stages, or their ranks."""
+        return self.replicas * groups_of(self.clock.replica.layout)
 
     @property
     def devices(self) -> int:
@@ -110,13 +113,20 @@ class Deployment:
         clock = self.paced
         shared = {tier.name: Shelf(tier, PrefixCache(self.room)) for tier in tiers if tier.shared}
         lines = [self.line.anew() if self.line else None for _ in range(self.replicas)]
-        return [
+        found = [
             Replica(before + number, clock, self.room, ledger, self.most, hits, pace,
                     [Channel(shared.get(tier.name) or Shelf(tier, PrefixCache(self.room))) for tier in tiers],
                     transfers=self.transfers, guesses=self._guesses(seed, before + number),
                     line=lines[number % self.replicas])
             for number in range(self.schedulers)
         ]  # fmt: skip
+        if self.clock.replica.layout.dp > 1:
+            for first in range(self.replicas):
+                members = found[first :: self.replicas]
+                crew = Ranks(self.clock, members, pace)
+                for rank in members:
+                    rank.crew = crew
+        return found
 
     @property
     def paced(self) -> StepClock | DraftedClock:
@@ -157,11 +167,23 @@ def deployed(
         msg = f"{request.device.name} launches no kernels, and no timings of a dataflow chip are at hand"
         raise WorkloadError(msg)
     asked: StepClockOptions = {**part(StepClockOptions, options), **degrees}
-    timed, replicas = StepClock.of_stages if (degrees["pp"] or 1) > 1 else StepClock, degrees["dp"] or 1
-    clock = timed(model, hardware, **asked)
+    clock, replicas = clock_of(model, hardware, asked)
     shown = shown_by(request.model, options) if options["encode_on"] is None else NOTHING
     found = deployment_of(clock, replicas, longest, options, options["offload"], shown)
     return speculating(found, read_speculation(options, request.model), hardware, asked)
+
+
+def clock_of(model: AnyModel, hardware: Hardware, asked: StepClockOptions) -> tuple[StepClock, int]:
+    """The clock of a replica of these degrees, in stages or of ranks that share experts too; and how many there are.
+
+    Raises RooflineError for what no clock is of.
+    """
+    if (asked["pp"] or 1) > 1:
+        return StepClock.of_stages(model, hardware, **asked), asked["dp"] or 1
+    ranks = max(1, (asked["ep"] or 1) // (asked["tp"] or 1))
+    if ranks == 1:
+        return StepClock(model, hardware, **asked), asked["dp"] or 1
+    return StepClock.of_ranks(model, hardware, **asked), max(1, (asked["dp"] or 1) // ranks)
 
 
 def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Deployment:
@@ -185,11 +207,21 @@ def speculating(
     """With speculative decoding; a draft takes room and time on all devices, a head as its network's layout has it."""
     if asked is None:
         return found
+    _check_whole(found.clock, "speculate")
     request, draft = found.clock.request, None
     if asked.draft is not None:
         draft = drafting(asked.draft, hardware, options, request.fleet.count, request.recipe.name)
     room = found.room.with_draft(draft.replica) if draft else found.room
     return replace(found, speculation=asked, draft=draft, room=room)
+
+
+def _check_whole(clock: StepClock, what: str) -> None:
+    """Raises UsageError for stages, and for ranks that share experts, which are not simulated with it."""
+    layout = clock.replica.layout
+    if groups_of(layout) > 1:
+        which = "stages" if layout.pp > 1 else "ranks that share experts"
+        msg = f"layout {layout}: {which} are not simulated with {what}; leave one of them out"
+        raise UsageError(msg)
 
 
 def one_pool(given: Loaded | Sequence[str | Loaded] | None, flag: str = "prefill_on") -> Hardware:
@@ -205,34 +237,40 @@ def disaggregated(prefill: Deployment, decode: Deployment, longest: int) -> Depl
 
     Raises WorkloadError where no link hands caches over, or where they are not alike.
     """
+    for pool in (prefill, decode):
+        _check_whole(pool.clock, "a hand-over between pools")
     sender, receiver = ((pool.clock.request, pool.clock.replica) for pool in (prefill, decode))
     transfers = Transfers.of(sender, receiver, decode.room, prefill.devices + decode.devices, longest)
     return replace(decode, tiers=(), prefill=prefill, transfers=transfers)
 
 
-def open_degrees(request: Request, options: SimulateOptions) -> dict[str, Degrees]:
+def open_degrees(request: Request, options: SimulateOptions, *, several: bool = False) -> dict[str, Degrees]:
     """The degrees of a replica that the options leave open, and how many the devices make, by its layout in words.
 
-    The fewest devices first; one where they fix it, as stages always are. ``request`` is what is asked of the hardware
-    in any of them. Raises UsageError for stages beside what is not simulated with them.
+    The fewest devices first; one where they fix it. ``several``: stages, and ranks that share experts, are among them.
+    ``request`` is what is asked of the hardware in any of them. Raises UsageError for stages or ranks beside what is
+    not simulated with them.
     """
     given, fleet = given_degrees(part(StepClockOptions, options)), request.fleet
-    stages = given.get("pp", 1)
-    asked: Mapping[str, Any] = dict(options)
-    if stages > 1 and (apart := next((name for name in _UNSTAGED if asked[name] is not None), "")):
-        msg = f"pp {stages}: stages are not simulated with {apart}; leave one of them out"
-        raise UsageError(msg)
+    stages, asked = given.get("pp", 1), dict[str, Any](options)
     own = {flag: degree for flag, degree in given.items() if flag not in ("pp", "dp")}
     if own.get("ep", 1) > 1:
-        own.setdefault("tp", own["ep"])
+        alone = own["ep"] if "dp" not in given else max(1, fleet.count // given["dp"] // stages)
+        own.setdefault("tp", alone)
+    ranks = own.get("ep", 1) // own.get("tp", 1)
+    apart = next((name for name in _WHOLE if asked[name] is not None), "")
+    if apart and (stages > 1 or ranks > 1):
+        which = f"pp {stages}: stages" if stages > 1 else f"ep {own['ep']}: ranks that share experts"
+        msg = f"{which} are not simulated with {apart}; leave one of them out"
+        raise UsageError(msg)
     if own or "dp" in given or stages > 1 or not fleet.counted:
         own = own or {"tp": max(1, fleet.count // given.get("dp", 1) // stages)}
         replicas = max(1, fleet.count // (int(devices_of(own)) * stages))
         return {"": part(Degrees, {**own, "pp": stages, "dp": given.get("dp", replicas)})}
     return {
-        str(layout): part(Degrees, {**layout.to_dict(), "dp": fleet.count // int(layout.devices)})
+        str(layout): part(Degrees, {**layout.to_dict(), "dp": fleet.count // int(layout.devices) * int(layout.dp)})
         for layout in replica_layouts(request.program, fleet.count)
-        if layout.dp == layout.pp == 1
+        if layout.dp == layout.pp == 1 or (several and not apart and 1 in (layout.dp, layout.pp))
     }
 
 
@@ -243,6 +281,8 @@ def deployment_of(
     """So many replicas with this clock, which encode what requests have ``shown``; what is reserved is asked for by
     options.
     """
+    if offload is not None:
+        _check_whole(clock, "offload")
     request, steps = clock.request, clock.replica
     most = request.engine.most_sequences or MOST
     reserve = read_reserve(options, request.engine, otherwise=KEPT)

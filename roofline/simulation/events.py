@@ -56,10 +56,11 @@ def run(
     Their numbers are those of their places among all. What requests show, ``encoders`` encode before they are routed.
     """
     everyone = [*replicas, *decoding]
+    stepping = list(dict.fromkeys(replica.crew or replica for replica in everyone))
     coming = [(time, _ARRIVES, request) for time, request in arrivals.first()]
     heapq.heapify(coming)
     while True:
-        soonest = min(everyone, key=lambda replica: replica.due)
+        soonest = min(stepping, key=lambda each: each.due)
         now = coming[0][0] if coming else inf
         if now <= soonest.due < inf or (coming and soonest.due == inf):
             for replica in _submitted(ledger, coming, everyone, lambda request: router(replicas, request), encoders):
@@ -67,7 +68,7 @@ def run(
         elif soonest.due < inf:
             now = soonest.due
             for request in soonest.advance():
-                if request in soonest.sent:
+                if isinstance(soonest, Replica) and request in soonest.sent:
                     ready = least_loaded(decoding, request).take_over(request, soonest, now)
                     heapq.heappush(coming, (ready, _ENTERS, request))
                 elif (following := arrivals.after(request, now)) is not None:

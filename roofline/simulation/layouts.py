@@ -43,15 +43,21 @@ class Chosen:
     why: str = ""
 
 
-def choose(request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Chosen:
+def choose(
+    request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions, *,
+    plain: bool = True,
+) -> Chosen:  # fmt: skip
     """Replicas in the layout that the options fix, or in the best of those that are simulated.
 
-    ``longest``: the tokens of the longest request, which a replica's cache must hold. Raises WorkloadError where none
+    ``longest``: the tokens of the longest request, which a replica's cache must hold. ``plain``: whether requests are
+    such that stages are simulated with them: they share nothing, and show nothing. Raises WorkloadError where none
     does.
     """
-    tried = open_degrees(request, options)
+    tried = open_degrees(request, options, several=True)
     if len(tried) == 1:
         return Chosen(deploy(request, model, hardware, longest, options))
+    if not plain:
+        tried = {words: degrees for words, degrees in tried.items() if (degrees["pp"] or 1) == 1}
     ranked, reason = _ranked(model, hardware, options)
     for each in ranked:
         degrees = tried.get(str(each.split))
@@ -67,8 +73,6 @@ def _words(chosen: Curve, ranked: list[Curve], tried: Mapping[str, Degrees], rea
     if first is chosen:
         return told
     why = f"hold no request of {longest:,} tokens" if str(first.split) in tried else "are not simulated"
-    if first.split.pp > 1:
-        why = "are simulated where --pp asks for them"
     return f"{told}; compare has {first.layout}: {_kind(first.split)} {why}"
 
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,31 @@ class Run:
     blocked: bool = False
     held: bool = False
     gains: Whole | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Decided:
+    """What the next step of a scheduler reads of prompts, and whether prompts that could be read are held back."""
+
+    pieces: Sequence[tuple[Reading, int]]
+    held: bool
+
+
+class Crew(Protocol):
+    """Those that a replica steps together with."""
+
+    def plan(self, now: float, known: float) -> None:
+        """Decide what the next steps of all are."""
+
+    def wake(self, replica: Replica, now: float) -> None:
+        """Have one of them take note of new requests."""
+
+    def advance(self) -> list[int]:
+        """End the steps that are due and begin the next ones; the requests that are finished."""
+
+    @property
+    def due(self) -> float:
+        """When they have to be looked after; infinity while all are idle. [s]"""
 
 
 @dataclass(slots=True)
@@ -94,7 +120,8 @@ class Replica:
     In disaggregated serving one that ``hands_over`` keeps the caches of prompts that it has read until another has
     taken them: ``sent``. That one knows its ``sources``, and what ``transfers`` take; links of both are busy meanwhile.
 
-    In pipeline stages each of these is a group of sequences, and they share a ``line``.
+    In pipeline stages each of these is a group of sequences, and they share a ``line``. Of data-parallel ranks each of
+    these is one, and they step as a ``crew``.
     """
 
     number: int
@@ -110,6 +137,7 @@ class Replica:
     guesses: Guesses | None = None
     encode_s: float = 0.0
     line: Line | None = None
+    crew: Crew | None = None
     entering: int = 0
     arrived: deque[tuple[float, int]] = field(default_factory=deque)
     waiting: deque[int] = field(default_factory=deque)
@@ -183,18 +211,29 @@ class Replica:
 
     def wake(self, now: float) -> None:
         """Take note of new requests: begin, or end a run of steps with the one that is under way."""
-        if self.run is None:
+        if self.crew is not None:
+            self.crew.wake(self, now)
+        elif self.run is None:
             self._plan(now, now)
         elif not self.run.blocked:
-            over = int(np.searchsorted(self.run.ends, now)) + 1 + self.engine.host_ahead
-            self.run.ends = self.run.ends[: self.gate.until_look(over)]
+            self.run.ends = self.run.ends[: self.until_look(self.run.ends, now)]
+
+    def until_look(self, ends: Grid, now: float) -> int:
+        """How many of the steps that end then are over when what has come by now can be let in."""
+        return self.gate.until_look(int(np.searchsorted(ends, now)) + 1 + self.engine.host_ahead)
 
     def advance(self) -> list[int]:
         """End the steps that are due and begin the next ones; the requests that are finished."""
-        run, now = self.run, self.due
-        if run is None:  # only loads are under way
+        now = self.due
+        if self.run is None:  # only loads are under way
             self._plan(now, now)
             return []
+        done, begun = self.end(self.run, now)
+        self._plan(now, begun if self.engine.host_ahead else now)
+        return done
+
+    def end(self, run: Run, now: float) -> tuple[list[int], float]:
+        """End the steps of a run: the requests that are finished, and when the last of them began. [s]"""
         steps = len(run.ends)
         begun = float(run.ends[-2]) if steps > 1 else run.start
         gained = self._gained(run, steps) if run.decodes else _NONE
@@ -208,8 +247,7 @@ class Replica:
             if piece.done == piece.target:
                 done += self._answered(piece, now)
         self.ledger.finished[done] = now
-        self._plan(now, begun if self.engine.host_ahead else now)
-        return done
+        return done, begun
 
     def _gained(self, run: Run, steps: int) -> Whole:
         """The tokens that each sequence has gained in so many steps of a run, up to its last one."""
@@ -282,7 +320,23 @@ class Replica:
         self.context, self.left = np.append(self.context, piece.target + 1), np.append(self.left, left)
 
     def _plan(self, now: float, known: float) -> None:
-        """Decide what the next steps are, of what had come when it was decided: ``known``, unless nothing runs. [s]"""
+        """Decide what the next steps are, and begin them."""
+        if self.crew is not None:
+            self.crew.plan(now, known)
+            return
+        decided = self.decide(now, known)
+        if decided.pieces:
+            self.begin(self._mixed(now, decided.pieces, decodes=self.decodes))
+        else:
+            self.begin(self._decoding_alone(now, held=decided.held) if len(self.decoding) else None)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether a step that reads prompts decodes too."""
+        return self.engine.mixed_tokens is not None and len(self.decoding) > 0
+
+    def decide(self, now: float, known: float) -> Decided:
+        """What the next step reads, of what had come when it was decided: ``known``, unless nothing runs. [s]"""
         while self.arrived and (not self.running or (self.gate.looks and self.arrived[0][0] <= known)):
             self.waiting.append(self.arrived.popleft()[1])
         self._loaded(now)
@@ -290,13 +344,14 @@ class Replica:
         held = not preempted and not pieces and self.gate.holds_back(len(self.decoding), self._prompts_waiting())
         if not preempted and not held:
             pieces += self._admitted(pieces, now)
-        if pieces:
-            self.run = self._mixed(now, pieces, decodes=self.engine.mixed_tokens is not None and len(self.decoding) > 0)
-        else:
-            self.run = self._decoding_alone(now, held=held) if len(self.decoding) else None
-        if self.run and self.ledger.paths:
-            last = self._last(self.run.gains, len(self.run.ends))
-            self.prefixes.shrink(max(0.0, self.room.bytes - self._held(pieces, last)))
+        return Decided(pieces, held)
+
+    def begin(self, run: Run | None) -> None:
+        """Begin steps, or idle; the prefix cache keeps what these leave of the room."""
+        self.run = run
+        if run and self.ledger.paths:
+            last = self._last(run.gains, len(run.ends))
+            self.prefixes.shrink(max(0.0, self.room.bytes - self._held(run.pieces, last)))
 
     def _going_on(self, now: float) -> tuple[list[tuple[Reading, int]], bool]:
         """The next pieces of prompts that are begun, once all have room; whether a sequence was preempted for it."""
@@ -448,16 +503,21 @@ class Replica:
 
     def _mixed(self, now: float, pieces: Sequence[tuple[Reading, int]], *, decodes: bool) -> Run:
         """One step over pieces of prompts, and the next token of all that decode beside them."""
+        new, attended = self.batch(pieces, decodes=decodes)
+        gains = self.guesses.gains(1, len(self.decoding)) if self.guesses and decodes else None
+        seconds = self.pace * (self.clock.seconds(new, attended) + self.encode_s * self.begun(pieces))
+        ends: Grid = np.array([self.line.ends(new, attended, seconds, self.pace, now) if self.line else now + seconds])
+        return Run(now, ends, pieces, decodes, gains=gains)
+
+    def batch(self, pieces: Sequence[tuple[Reading, int]], *, decodes: bool) -> tuple[Grid, Grid]:
+        """New and attended tokens of a step: of all that decode, and of pieces of prompts."""
         new: Grid = np.array([tokens for _, tokens in pieces], dtype=np.float64)
         attended: Grid = np.array([piece.done + tokens for piece, tokens in pieces], dtype=np.float64)
         if decodes:
             new, attended = np.append(np.ones(len(self.decoding)), new), np.append(self.context, attended)
-        gains = self.guesses.gains(1, len(self.decoding)) if self.guesses and decodes else None
-        seconds = self.pace * (self.clock.seconds(new, attended) + self.encode_s * self._encoded(pieces))
-        ends: Grid = np.array([self.line.ends(new, attended, seconds, self.pace, now) if self.line else now + seconds])
-        return Run(now, ends, pieces, decodes, gains=gains)
+        return new, attended
 
-    def _encoded(self, pieces: Sequence[tuple[Reading, int]]) -> int:
+    def begun(self, pieces: Sequence[tuple[Reading, int]]) -> int:
         """How many of the prompts are begun with these pieces."""
         begun = [piece for piece, _ in pieces if not piece.encoded]
         for piece in begun:
@@ -467,11 +527,7 @@ class Replica:
     def _decoding_alone(self, now: float, *, held: bool) -> Run:
         """Steps that only decode, until one sequence ends, the cache overflows or what came is let in."""
         gains = self.guesses.gains(_LONGEST_RUN, len(self.decoding)) if self.guesses else None
-        steps = 1 if self.line else min(self._until_one_ends(gains), _LONGEST_RUN)
-        steps = min(steps, self.gate.left) if held else steps
-        steps = min(steps, self.gate.until_look(1)) if self.arrived else steps  # what came meanwhile is let in next
-        if self._held((), self._last(gains, steps)) > self.room.bytes:
-            steps = self._steps_with_room(steps, gains)
+        steps = 1 if self.line else self.steps_alone(gains, held=held)
         new, attended = np.ones(len(self.decoding)), self.context.astype(np.float64)
         first = last = self.clock.seconds(new, attended)
         if steps > 1:
@@ -482,6 +538,15 @@ class Replica:
         if self.tiers.under_way:  # what is loaded meanwhile goes on in the next step
             ends = ends[: int(np.searchsorted(ends, self.tiers.due)) + 1]
         return Run(now, ends, blocked=bool(self.waiting) and not held, held=held, gains=gains)
+
+    def steps_alone(self, gains: Whole | None = None, *, held: bool) -> int:
+        """How many steps that only decode are as good as alike."""
+        steps = min(self._until_one_ends(gains), _LONGEST_RUN)
+        steps = min(steps, self.gate.left) if held else steps
+        steps = min(steps, self.gate.until_look(1)) if self.arrived else steps  # what came meanwhile is let in next
+        if self._held((), self._last(gains, steps)) > self.room.bytes:
+            steps = self._steps_with_room(steps, gains)
+        return steps
 
     def _until_one_ends(self, gains: Whole | None) -> int:
         """The steps after which the first sequence has its last token; more than a run has where none does."""

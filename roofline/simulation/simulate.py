@@ -145,7 +145,8 @@ class Simulation:
         new, whole = np.array([(own.prompt - own.cached).mean()]), np.array([own.prompt.mean()])
         found = []
         for number, (pool, used) in enumerate(zip(pools, self.outcome.pools, strict=True)):
-            beside = max(1.0, used.sequences / max(used.busy, 1e-9))
+            ranks = int(pool.clock.replica.layout.dp)
+            beside = max(1.0, used.sequences / ranks / max(used.busy, 1e-9))
             streams = []
             if number == len(pools) - 1:
                 more = pool.checked - 1
@@ -258,7 +259,8 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
     workload = read_workload(options, asked.requests, positions, asked.seed, request.adapters).showing(shown)
     ledger = workload.ledger()
     asked.arrivals(workload)  # a process that is unknown is refused before any work
-    chosen = choose(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
+    longest, plain = int((ledger.prompt + ledger.generate).max()) - 1, not (ledger.paths or shown.phases)
+    chosen = choose(request, model, hardware, longest, options, plain=plain)
     deployment = chosen.deployment
     if ledger.paths and deployment.line:
         msg = f"layout {deployment.clock.replica.layout}: stages are not simulated with prompts that requests share; "

@@ -8,6 +8,7 @@ import numpy as np
 
 from roofline.classes import frozen
 from roofline.number import Grid
+from roofline.serving.curve import groups_of
 from roofline.serving.operating_points import Target, Targets
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.pools import Encoders
@@ -93,8 +94,8 @@ class PoolUse:
 
 
 def _groups(replicas: Sequence[Replica]) -> int:
-    """The groups of sequences of a replica, each of which is scheduled apart: as many as stages."""
-    return int(replicas[0].clock.replica.layout.pp)
+    """The groups of sequences of a replica, each of which is scheduled apart: as many as stages, or ranks."""
+    return groups_of(replicas[0].clock.replica.layout)
 
 
 ROLES = {1: ("both",), 2: ("prefill", "decode")}

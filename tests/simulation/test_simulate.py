@@ -148,18 +148,18 @@ def test_compare_and_simulate_choose_one_layout(model: str, hardware: str, targe
     assert own == row.curve.layout or f"compare has {row.curve.layout}: " in found.why
     assert found.to_dict()["hardware"]["layout_reason"] == found.why
     if "compare has" in found.why:
-        assert row.curve.split.pp > 1 or row.curve.split.dp > 1
+        assert row.curve.split.pp > 1 < row.curve.split.dp  # stages of ranks
 
 
 def test_few_clients_are_served_by_many_devices_each() -> None:
-    """One at a time by all of them, many by replicas of few."""
+    """One at a time by all of them, many by several schedulers, of replicas or of stages."""
     few, many = (
         roofline.simulate("llama-3.1-8b", "4xh100", concurrency=n, requests=4, prompt=1000, generate=200)
         for n in (1, 2000)
     )
     assert str(few.deployment.clock.replica.layout) == "tp 4"
-    assert few.why == "the best of 3, by requests served with 1 in flight"
-    assert many.deployment.replicas > 1
+    assert few.why == "the best of 6, by requests served with 1 in flight"
+    assert many.deployment.schedulers > 1
     asked = roofline.simulate("llama-3.1-8b", "4xh100", concurrency=1, requests=4, tp=2)
     assert asked.why == ""
 

@@ -1,0 +1,1 @@
+"""Schedulers that step together: data-parallel ranks that share experts."""
