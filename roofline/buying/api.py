@@ -18,6 +18,7 @@ from roofline.buying.ranking import Comparison, compare_hardware
 from roofline.buying.sizing import Sizing, size_hardware, within_limits
 from roofline.buying.terms import Terms, as_sold, hourly_cost
 from roofline.errors import UsageError
+from roofline.hardware.cache_tiers import named_tiers
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
@@ -39,7 +40,6 @@ from roofline.simulation.deployment import one_pool
 from roofline.simulation.job import JobCost
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.simulate import simulate as simulated
-from roofline.simulation.tiers import named_tiers
 
 
 @takes(CompareOptions)

@@ -259,10 +259,10 @@ class Hosted(TypedDict, total=False):
     offload: Annotated[
         str | None,
         Option(
-            "Weights in the host's memory, read over its link in every step: weights=20 (layers), weights=experts, "
-            "weights=30GB.",
+            "Weights in the host's memory, read in every step: weights=20 (layers), weights=experts, weights=30GB. Or "
+            "tiers that keep caches: kv=200GB, and whether loading a prompt is faster than computing it.",
             usual="none",
-            metavar="weights=WHAT",
+            metavar="WHAT=SIZE",
         ),
     ]
 

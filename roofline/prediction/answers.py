@@ -126,6 +126,34 @@ class CacheAtStartAnswer(TypedDict):
     profiled_sequences: Annotated[int, Says("sequences that it drew a token for", "sequences")]
 
 
+class CacheTierAnswer(TypedDict):
+    """A tier below the devices' memory in which the cache of a replica's prompts lies."""
+
+    name: Annotated[str, Says("host, ssd or remote, which all replicas share")]
+    bytes: Annotated[float, Says("its size", "B")]
+    read_bytes_per_s: Annotated[float, Says("rate at which a replica reads it", "B/s")]
+    write_bytes_per_s: Annotated[float, Says("rate at which a replica writes it", "B/s")]
+    sequences: Annotated[int, Says("sequences of such prompts that it holds", "sequences")]
+    load_s: Annotated[float, Says("time to load the prompts of a batch", "s")]
+    loads: Annotated[bool | None, Says("whether that is faster than computing them; null where none is read")]
+
+
+class LoadingBreakEvenAnswer(TypedDict):
+    """The rate at which loading a prompt's cache takes as long as computing it."""
+
+    prompt: Annotated[int, Says("tokens of a prompt", "tokens")]
+    cache_bytes: Annotated[float, Says("its cache on all devices of a replica", "B")]
+    computed_s: Annotated[float, Says("its part of the time to compute a batch", "s")]
+    bandwidth_bytes_per_s: Annotated[float, Says("the rate, of all devices of a replica", "B/s")]
+
+
+class CachesBelowAnswer(TypedDict):
+    """KV cache offloading: prompts whose cache lies in tiers below the devices' memory."""
+
+    tiers: Annotated[list[CacheTierAnswer], Says("each tier")]
+    break_even: Annotated[LoadingBreakEvenAnswer | None, Says("where loading is as fast; null where none is read")]
+
+
 class HardwareAnswer(TypedDict):
     """The devices."""
 
@@ -297,6 +325,7 @@ class PredictAnswer(Answer):
     fits: Annotated[bool | None, Says("whether it fits; null where the capacity is not known")]
     memory: Annotated[MemoryAnswer, Says("memory of one device")]
     cache_at_start: NotRequired[Annotated[CacheAtStartAnswer, Says("the engine's cache, where it is known")]]
+    caches_below: NotRequired[Annotated[CachesBelowAnswer, Says("KV cache offloading: what tiers hold, and loading")]]
     phases: Annotated[dict[Phase, PhaseAnswer], Says("each phase that runs, one step of it")]
     components: NotRequired[Annotated[list[ComponentAnswer], Says(
         "of a generator of images or videos: its networks, in the order in which they run")]]  # fmt: skip

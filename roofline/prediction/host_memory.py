@@ -1,4 +1,6 @@
-"""Weights kept in the host's memory, which every step reads over its link: ``--offload weights=20|experts|30GB``.
+"""What lies in the host's memory: weights, and caches of prompts in tiers below the devices' memory.
+
+Weights there are read over the host link in every step: ``--offload weights=20|experts|30GB``.
 
 llama.cpp (``--n-gpu-layers``, ``--cpu-moe``) and vLLM (``--cpu-offload-gb``) leave them there. An operator then takes
 
@@ -6,6 +8,8 @@ llama.cpp (``--n-gpu-layers``, ``--cpu-moe``) and vLLM (``--cpu-offload-gb``) le
 
 since the copy comes before the kernel; the low end of its band takes the longer of both, as where a kernel reads the
 host's memory itself. llama.cpp computes few tokens on the CPU in place of copying: that is not told.
+
+``--offload kv=200GB``: a prompt whose cache lies in a tier is loaded in place of being computed, where that is faster.
 """
 
 from __future__ import annotations
@@ -14,9 +18,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
+from roofline.classes import frozen
 from roofline.cost.residency import weights_bytes
 from roofline.errors import UnitError, UsageError, WorkloadError, shown
+from roofline.hardware.cache_tiers import BreakEven, Tier, named_tiers
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import as_fraction, exact
 from roofline.program.op import Op, Tensor
@@ -25,7 +32,8 @@ from roofline.program.workload import Precision
 from roofline.units import format_quantity, parse_quantity
 
 _EXPECTED = (
-    "expected weights= and a number of layers, experts, or a size, such as weights=20, weights=experts, weights=30GB"
+    "expected weights= and a number of layers, experts, or a size, such as weights=20, weights=experts, weights=30GB, "
+    "or kv= and tiers of caches such as kv=200GB"
 )
 
 
@@ -46,9 +54,11 @@ def kept_in_host(program: Program, offload: str | None, device: HardwareSpec, pr
         return program
     named = str(offload).strip()
     word, _, what = named.partition("=")
+    if of_caches(named):
+        named_tiers(named)
+        return program
     if word.strip() != "weights" or not what.strip():
-        kept = "; simulate and size take kv=" if word.strip() == "kv" else ""
-        msg = f"offload {shown(named)}: {_EXPECTED}{kept}"
+        msg = f"offload {shown(named)}: {_EXPECTED}"
         raise UsageError(msg)
     link = device.links.get("host")
     if link is None or not link.bandwidth_per_direction:
@@ -62,6 +72,61 @@ def kept_in_host(program: Program, offload: str | None, device: HardwareSpec, pr
         return _with_hosted(program, lambda group, _: layers if group.stacked else Fraction(0))
     part = _size(program, what, precision)
     return _with_hosted(program, lambda _, __: part)
+
+
+def of_caches(offload: str | None) -> bool:
+    """Whether ``--offload`` names tiers of caches."""
+    return str(offload or "").partition("=")[0].strip() == "kv"
+
+
+@frozen
+class CachesBelow:
+    """Prompts whose cache lies in tiers below the devices' memory, those of a replica's batch together.
+
+    ``held``: the bytes of their cache in a replica, of ``prompts`` of so many tokens; ``computed_s``: the time of
+    computing them, None where no prompt is read. [B, tokens, s]
+    """
+
+    tiers: tuple[Tier, ...]
+    prompts: int
+    tokens: int
+    held: float
+    computed_s: float | None
+
+    @property
+    def break_even(self) -> BreakEven | None:
+        """Where loading them takes as long as computing them; None where no prompt is read."""
+        if self.computed_s is None:
+            return None
+        return BreakEven(self.tokens, self.held / self.prompts, self.computed_s / self.prompts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        told = [
+            {**tier.to_dict(), "name": tier.name, "sequences": int(tier.bytes * self.prompts // self.held),
+             "load_s": self.held / tier.read, "loads": self._loads(tier)}
+            for tier in self.tiers
+        ]  # fmt: skip
+        even = self.break_even
+        return {"tiers": told, "break_even": even.to_dict() if even else None}
+
+    @property
+    def words(self) -> list[str]:
+        """A line for each tier, and the break-even bandwidth."""
+        several = f"{self.prompts:,} prompts" if self.prompts > 1 else "a prompt"
+        lines = []
+        for tier in self.tiers:
+            room = f"{int(tier.bytes * self.prompts // self.held):,} sequences of {self.tokens:,} tokens"
+            time = format_quantity(self.held / tier.read, "time_s")
+            line = f"KV tier {tier.words}: holds {room}; {several} loaded in {time}"
+            if self.computed_s is not None:
+                line += f", computed in {format_quantity(self.computed_s, 'time_s')}: "
+                line += "loaded" if self._loads(tier) else "computed"
+            lines.append(line)
+        return [*lines, *([self.break_even.words] if self.break_even else [])]
+
+    def _loads(self, tier: Tier) -> bool | None:
+        return None if self.computed_s is None else self.held / tier.read < self.computed_s
 
 
 def _layers(program: Program, asked: int) -> Fraction:

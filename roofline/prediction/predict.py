@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 from roofline.calibration.constants import ConstantSet
 from roofline.compression.recipes import Recipe
 from roofline.compression.transform import Compression
+from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.memory_fit import MemoryFit
 from roofline.engines.engine import Engine
+from roofline.errors import WorkloadError
+from roofline.hardware.cache_tiers import read_tiers
 from roofline.hardware.spec import HardwareSpec
 from roofline.layers.expert_load import note_of
 from roofline.models.model import Model
-from roofline.number import settled
+from roofline.number import exact, settled
 from roofline.options.groups import Degrees
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions
@@ -28,6 +31,7 @@ from roofline.prediction.cache_at_start import CacheAtStart, cache_at_start
 from roofline.prediction.components import Component, components_of
 from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.fleet import layout_of
+from roofline.prediction.host_memory import CachesBelow, of_caches
 from roofline.prediction.overflow import Overflow, find_overflow, fit_request
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
@@ -104,10 +108,28 @@ class Prediction:
     @cached_property
     def hosted_bytes(self) -> int:
         """The weights that lie in the host's memory, for each device. [B]"""
-        if not self.request.asked["offload"]:
+        if not self.request.asked["offload"] or of_caches(self.request.asked["offload"]):
             return 0
         program = self.steps.program
         return int(settled(hosted_bytes(program, program.sizes, self.precision)))
+
+    @cached_property
+    def caches_below(self) -> CachesBelow | None:
+        """What tiers below the devices' memory hold of the caches, and whether loading is faster; None without any."""
+        offload = self.request.asked["offload"]
+        if not of_caches(offload):
+            return None
+        replicas, work = int(self.layout.dp), self.workload
+        prompts, tokens = int(work.batch) // replicas, int(work.context or work.prompt)
+        sizes = {letter: exact(size) for letter, size in self.steps.program.sizes.items()}
+        step = {**sizes, **work.step(Phase.DECODE, exact(prompts), exact(tokens))}
+        held = settled(cache_bytes(self.steps.program, step, self.precision))
+        if not held:
+            msg = f"offload kv=: {self.model.name} keeps no cache of a prompt; leave it out"
+            raise WorkloadError(msg)
+        each = int(self.layout.stage_devices) // replicas
+        tiers = read_tiers(offload, self.hardware, self.request.fleet.links, each * int(self.layout.pp))
+        return CachesBelow(tiers, prompts, tokens, float(held) * each, self.ttft_s)
 
     @property
     def layout(self) -> Layout:
@@ -241,6 +263,7 @@ class Prediction:
         notes += (*self.request.storage, *self.request.unused)
         if self.hosted_bytes:
             notes.append(self._copied)
+        notes += self.caches_below.words if self.caches_below else []
         program, encoding = self.request.program, [phase for phase in self.phases if phase.encodes]
         if any(towers_apart(program, phase, self.layout) for phase in encoding):
             notes.append(
@@ -289,6 +312,7 @@ class Prediction:
             "memory": self.memory.to_dict(),
             **({"hosted_weights_bytes": self.hosted_bytes} if self.hosted_bytes else {}),
             **({"cache_at_start": made.to_dict()} if (made := self.cache_at_start) else {}),
+            **({"caches_below": below.to_dict()} if (below := self.caches_below) else {}),
             "phases": {name: phase.to_dict() for name, phase in self.phases.items()},
             **({"components": [each.to_dict() for each in made_of]} if (made_of := self.components) else {}),
             "request_s": self.request_s,
@@ -388,7 +412,7 @@ def predict_read(request: Request, degrees: Degrees, runs: Callable[[Layout], bo
 def predict_request(request: Request, layout: Layout, chosen: Chosen | None = None) -> Prediction:
     """The prediction of what was read, for one layout."""
     steps = steps_of(request, layout)
-    return Prediction(
+    found = Prediction(
         request.model,
         request.device,
         request.workload,
@@ -404,3 +428,5 @@ def predict_request(request: Request, layout: Layout, chosen: Chosen | None = No
         system=request.fleet.name,
         chosen=chosen,
     )  # fmt: skip
+    _ = found.caches_below  # tiers that are none, or of no cache, are refused before anything is told
+    return found

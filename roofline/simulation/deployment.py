@@ -12,6 +12,7 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError
 from roofline.errors import shown as told
+from roofline.hardware.cache_tiers import Tier, read_tiers
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.options import groups
@@ -36,7 +37,7 @@ from roofline.simulation.pools import EncodePool, Transfers, encoding_s
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
 from roofline.simulation.speculating import DraftedClock, Guesses, drafting
-from roofline.simulation.tiers import Channel, Shelf, Tier, read_tiers
+from roofline.simulation.tiers import Channel, Shelf
 
 _WHOLE = ("prefill_on", "encode_on", "speculate", "offload")
 """What neither stages of a pipeline nor ranks that share experts are simulated with."""
@@ -288,7 +289,7 @@ def deployment_of(
     reserve = read_reserve(options, request.engine, otherwise=KEPT)
     capacity = request.device.capacity
     memory = inf if capacity is None else reserve.room(capacity)
-    tiers = read_tiers(offload, request, int(steps.layout.devices))
+    tiers = read_tiers(offload, request.device, request.fleet.links, int(steps.layout.devices))
     if (stages := int(steps.layout.pp)) == 1:
         room = CacheRoom.of(steps, memory, longest, most, shown)
         return Deployment(clock, replicas, room, most, reserve, tiers, shown=shown)

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from roofline.errors import UsageError, WorkloadError
+from roofline.hardware.cache_tiers import BreakEven
 from roofline.number import Grid
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, SimulateOptions, StepClockOptions
@@ -33,7 +34,6 @@ from roofline.simulation.ledger import Ledger
 from roofline.simulation.load import Offered
 from roofline.simulation.pools import EncodePool, band_of, encoding_of
 from roofline.simulation.statistics import Outcome, counted_of, outcome
-from roofline.simulation.tiers import BreakEven
 from roofline.simulation.workload import Workload, read_workload
 from roofline.timing.engine_choice import caution
 from roofline.version import versions

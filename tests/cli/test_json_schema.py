@@ -44,11 +44,11 @@ from roofline.validation.training.comparison import Measured, compare_step
 COMMANDS = {
     "predict": [
         "llama-3.1-8b --hardware 4xh100 --tp 2 --pp 2 --batch 4 --sensitivity --launch vllm --verify",
-        "llama-3.1-8b --hardware 8xh100 --batch 8",
+        "llama-3.1-8b --hardware 8xh100 --batch 8 --offload kv=100GB",
         "llama-3.1-70b --hardware h100 --dtype w4a16+kv8 --set hardware.memory.hbm.bandwidth=6TB/s",
         "mixtral-8x7b --hardware h100",
         "olmoe-1b-7b --hardware h100 --offload weights=experts",
-        "mixtral-8x7b --hardware 3xh100 --ep 3 --batch 3",
+        "mixtral-8x7b --hardware 3xh100 --dp 3 --ep 3 --batch 192 --set engine.two_batches=true",
         "t5-base --hardware t4 --prune ffn=0.5",
         "bert-base --hardware xeon",
         "bert-base --hardware 7xh100 --tp 1 --cp 1 --pp 1",
@@ -103,7 +103,7 @@ COMMANDS = {
     "hardware show": ["h100", "dgx-h100", "8xh100"],
     "hardware diff": ["h100 mi300x"],
     "engines list": [""],
-    "engines show": ["vllm", "tensorrt"],
+    "engines show": ["vllm", "tensorrt", "sglang"],
     "models list": ["bert", "qwen3-8b"],
     "models show": ["llama-3.1-8b", "clip-vit-base-patch32", "qwen3-8b"],
 }

@@ -67,7 +67,9 @@ def test_the_explanation_names_the_copy():
         ("weights=experts", "llama-3.1-8b", "rtx-4090", "no routed experts"),
         ("weights=99GB", "llama-3.1-8b", "rtx-4090", "the weights are 16.1 GB"),
         ("weights=some", "llama-3.1-8b", "rtx-4090", "expected weights= and a number of layers, experts, or a size"),
-        ("kv=20GB", "llama-3.1-8b", "rtx-4090", "simulate and size take kv="),
+        ("kv=tape:2TB", "llama-3.1-8b", "rtx-4090", "is no tier with its size"),
+        ("kv=ssd:2TB", "llama-3.1-8b", "rtx-4090", "no rate of it is stated"),
+        ("kv=20GB", "bert-base", "rtx-4090", "bert-base keeps no cache of a prompt"),
         ("weights=3", "llama-3.1-8b", "apple-m4", "states no host link"),
     ],
 )
@@ -79,3 +81,31 @@ def test_what_it_is_not(offload, model, hardware, message):
 def test_a_tape_refuses_it():
     with pytest.raises(RooflineError, match="a tape knows nothing of weights in the host's memory"):
         Recording.asked("llama-3.1-8b", "rtx-4090", (), {"offload": "weights=3"})
+
+
+def test_a_prompt_whose_cache_lies_below_is_loaded_where_that_is_faster():
+    found = predict(
+        "llama-3.1-70b", "4xh100", prompt=8000, generate=10, batch=4, tp=4, offload="kv=200GB+ssd:4TB@2GB/s"
+    )
+    plain = predict("llama-3.1-70b", "4xh100", prompt=8000, generate=10, batch=4, tp=4)
+    assert (found.request_s, found.memory) == (plain.request_s, plain.memory)
+    below = found.caches_below
+    assert below is not None
+    assert below.held == 4 * 8000 * 80 * 2 * 8 * 128 * 2  # layers, keys and values, heads of 128 in 16 bits
+    host, ssd = below.to_dict()["tiers"]
+    assert (host["loads"], ssd["loads"]) == (True, False)
+    assert host["load_s"] == pytest.approx(below.held / (4 * 63e9))  # over the links of all devices
+    assert host["sequences"] == int(200e9 / (below.held / 4))
+    even = below.break_even
+    assert even is not None
+    assert below.held / even.bandwidth == pytest.approx(plain.ttft_s)  # loaded at that rate it takes as long
+    assert sum("KV tier" in note or "break-even" in note for note in found.notes) == 3
+
+
+def test_each_rank_loads_the_caches_of_its_own_sequences():
+    asked = {"prompt": 1000, "generate": 10, "batch": 8, "offload": "kv=200GB", "dtype": "fp8"}
+    ranks = predict("deepseek-v2-lite", "4xh100", dp=4, ep=4, **asked).caches_below
+    split = predict("deepseek-v2-lite", "4xh100", tp=4, ep=4, **asked).caches_below
+    assert (ranks.prompts, split.prompts) == (2, 8)
+    assert ranks.tiers[0].read * 4 == split.tiers[0].read
+    assert split.held / split.prompts == 4 * ranks.held / ranks.prompts  # latents are whole on each device of tp

@@ -13,6 +13,8 @@ from replayed_cache import Blocks, blocks_of, rounds
 
 import roofline
 from roofline.errors import UsageError
+from roofline.hardware.cache_tiers import Tier, read_tiers
+from roofline.hardware.loading import load_hardware
 from roofline.prediction.request import read_request
 from roofline.program.traffic.traces import Path
 from roofline.simulation.arrivals import Arrivals
@@ -21,7 +23,7 @@ from roofline.simulation.events import round_robin, run
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
-from roofline.simulation.tiers import Channel, Shelf, Tier, read_tiers
+from roofline.simulation.tiers import Channel, Shelf
 
 BREAK_EVEN = 100.0  # B/s: a token is a byte, and takes a hundredth of a second
 
@@ -190,11 +192,13 @@ def test_sessions_of_different_adapters_share_no_cache() -> None:
 
 def test_tiers_are_read_with_the_rates_of_their_links() -> None:
     request = read_request("llama-3.1-8b", "8xh100")
-    host, ssd, remote = read_tiers("kv=host:200GB+ssd:4TB@12GB/s:6GB/s+remote:20TB", request, 2)
+    host, ssd, remote = read_tiers(
+        "kv=host:200GB+ssd:4TB@12GB/s:6GB/s+remote:20TB", request.device, request.fleet.links, 2
+    )
     assert (host.bytes, host.read, host.write) == (200e9, 2 * 63e9, 2 * 63e9)
     assert (ssd.bytes, ssd.read, ssd.write) == (4e12, 12e9, 6e9)
     assert (remote.read, remote.shared, ssd.shared) == (2 * 50e9, True, False)
-    assert read_tiers("kv=200GB", request, 2) == (host,)
+    assert read_tiers("kv=200GB", request.device, request.fleet.links, 2) == (host,)
 
 
 @pytest.mark.parametrize(
@@ -215,5 +219,5 @@ def test_tiers_are_read_with_the_rates_of_their_links() -> None:
 )
 def test_what_is_no_tier_is_refused(offload: str, problem: str) -> None:
     with pytest.raises(UsageError, match=r"^offload") as refusal:
-        read_tiers(offload, read_request("llama-3.1-8b", "h100"), 1)
+        read_tiers(offload, load_hardware("h100"), {}, 1)
     assert problem in str(refusal.value)
