@@ -89,6 +89,9 @@ class Engine(Record):
         list[Text],
         Says("devices on which the kernel of an all-reduce adds the residual, norms and quantises what it wrote too"),
     ] = []
+    recompute_stops: Annotated[
+        bool, Says("what it makes again of a layer in training stops as soon as all that is needed is there")
+    ] = False
     overlap: Annotated[
         float, Field(ge=0, le=1, strict=False), Says("part of each collective's time that other work hides")
     ] = 0.0

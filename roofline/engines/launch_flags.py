@@ -23,7 +23,7 @@ Meaning: TypeAlias = Literal[
     "rank", "modules", "family", "flavor", "optimizer", "update", "local_batch", "batch", "stored", "computed",
     "reduced", "replicas", "shards", "reshard", "schedule", "stage_layers", "microbatch", "first_less", "last_less",
     "first_layers", "last_layers",
-    "cp", "exchange", "etp", "recompute", "every", "compiled", "layers", "hidden", "ffn", "heads", "head_dim",
+    "cp", "exchange", "etp", "recompute", "stops", "every", "compiled", "layers", "hidden", "ffn", "heads", "head_dim",
     "grouped", "kv_heads", "qk_norm", "positions", "position", "norm", "gated", "unbiased", "qkv_bias", "untied",
     "vocab", "vocab_step", "experts", "topk", "expert_ffn", "sp", "chunks", "zero", "selective", "method",
     "attention", "flash", "bf16", "fp16", "fp8", "fp8_scaling", "wide_sums", "attention_dropout", "dropout",

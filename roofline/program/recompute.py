@@ -6,6 +6,8 @@ a layer is given.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches, shown
 from roofline.program.op import Op, Tensor
@@ -19,7 +21,8 @@ class Recompute:
     """Which activations are made again in the backward pass: those of no layer, attention's scores, whole layers.
 
     ``every``: the input of one of so many layers is kept (1: of each). Of ``drop`` these saved tensors are ``dropped``,
-    by group, operator that writes them and name, and the operators ``runs``, by group and name, make them again. Of
+    by group, operator that writes them and name, and the operators ``runs``, by group and name, make them again; of
+    full recomputation that stops early ``runs`` are those that do, none where all of a layer runs again. Of
     ``optimal`` what is dropped is searched, so that a device saves ``limit_bytes`` at most, where there is a limit. [B]
     """
 
@@ -53,9 +56,9 @@ class Recompute:
         """The operators of a group that run once more before its backward pass."""
         if self.name == "none" or not group.stacked:
             return ()
-        if self.name == "full":
+        if self.name == "full" and not self.runs:
             return group.ops
-        if self.name == "drop":
+        if self.name in ("drop", "full"):
             return tuple(op for op in group.ops if (group.name, op.name) in self.runs)
         return tuple(op for op in group.ops if any(_of_pairs(tensor) for tensor in op.writes))
 
@@ -76,6 +79,33 @@ def read_policy(word: str) -> Recompute:
 
 
 NOTHING = Recompute("none")
+
+
+def needed_again(group: Group, dropped: Collection[tuple[str, str]], *, in_order: bool = False) -> set[str]:
+    """The operators of a layer, by name, that make again what is ``dropped``, by operator and name, of what it saved.
+
+    What only adds to the stream that a layer hands on, which is kept, does not run: the last matmul of a feed-forward.
+    ``in_order``: they run in order until all of it is there, so that what comes before the last of them does too.
+    """
+    steps = [(op, part) for op in group.ops for part in op.parts or (op,)]
+    streams, live, found = streams_of(group), set[str](), set[str]()
+    last = max((at for at, (_, part) in enumerate(steps) if _names(part.writes) & streams), default=-1)
+    for at, (op, part) in reversed([*enumerate(steps)]):
+        written = _names(part.writes)
+        if at == last:
+            live -= written
+        elif written & live or any((op.name, name) in dropped for name in written):
+            found.add(op.name)
+            live = (live - written) | _names(part.reads)
+    if in_order:
+        handing = steps[last][0].name if last >= 0 else ""
+        ends = max((at for at, op in enumerate(group.ops) if op.name in found and op.name != handing), default=-1)
+        found |= {op.name for op in group.ops[: ends + 1]}
+    return found
+
+
+def _names(tensors: Iterable[Tensor]) -> set[str]:
+    return {tensor.name for tensor in tensors}
 
 
 def _of_pairs(tensor: Tensor) -> bool:

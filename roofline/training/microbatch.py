@@ -92,7 +92,7 @@ class Microbatch:
     def again(self, policy: Recompute) -> Timing:
         """What a policy makes again of all layers, with its collectives where whole layers are."""
         forward = [each for each in self.operators if each.place == 1 and _is_forward(each)]
-        if policy.name != "full":
+        if policy.name != "full" or policy.runs:
             names = {(each.group.name, op.name) for each in forward for op in policy.again(each.group)}
             names |= policy.runs
             forward = [each for each in forward if (each.group.name, _runs_for(each.op)) in names]

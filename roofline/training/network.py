@@ -17,7 +17,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.op import Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.recompute import Recompute
+from roofline.program.recompute import NOTHING, Recompute, needed_again
 from roofline.program.saved import Saved, saved_as_read, saved_tensors
 from roofline.program.training import training_program, with_loss
 from roofline.training.kept.narrow import Narrow, matrices, multiplies
@@ -70,6 +70,20 @@ class Network:
         """How many parameters learn."""
         own = [(group, op, t) for group, op, t in self.program.weights() if self.trained(t)]
         return int(sum(self.program.resident(group, op, t, self.program.sizes) for group, op, t in own))
+
+    def needed(self, *, in_order: bool) -> frozenset[tuple[str, str]]:
+        """The operators of layers, by group and name, that make again what full recomputation drops.
+
+        ``in_order``: with all that comes before them, as eager modules run.
+        """
+        kept, dropped = self.saved(Recompute("full")), dict[str, set[tuple[str, str]]]()
+        there = {(each.group.name, each.place, each.tensor.name) for each in kept}
+        for each in self.saved(NOTHING):
+            if each.group.stacked and (each.group.name, each.place, each.tensor.name) not in there:
+                dropped.setdefault(each.group.name, set()).add((each.op.name, each.tensor.name))
+        layers = [group for group in self.forward.groups if group.name in dropped]
+        again = ((each, needed_again(each, dropped[each.name], in_order=in_order)) for each in layers)
+        return frozenset((each.name, name) for each, names in again for name in names)
 
     def saved(self, policy: Recompute) -> list[Saved]:
         """What a policy keeps for the backward pass."""

@@ -191,6 +191,10 @@ def shardings_of(question: TrainingQuestion, layouts: Layout) -> tuple[Sharding,
 
 def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
     """The policies that are tried: the one given, or those that differ in what they keep."""
+    return tuple(_as_run(question, policy) for policy in _tried(question))
+
+
+def _tried(question: TrainingQuestion) -> tuple[Recompute, ...]:
     if question.recompute is not None and question.recompute.name == "optimal":
         return tuple(stair.policy for stair in staircase(question).stairs)
     if question.recompute is not None:
@@ -199,6 +203,14 @@ def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
     differs = len(question.network.saved(selective)) < len(question.network.saved(NOTHING))
     tried = (NOTHING, *([selective] if differs else []), read_policy("full"))
     return tried if question.startable is None else tuple(p for p in tried if p.name in question.startable.policies)
+
+
+def _as_run(question: TrainingQuestion, policy: Recompute) -> Recompute:
+    """A policy as an engine runs it, which may stop as soon as all that is needed of a layer is there again."""
+    engine = question.request.engine
+    if policy.name != "full" or policy.every > 1 or not engine.recompute_stops:
+        return policy
+    return replace(policy, runs=question.network.needed(in_order=engine.kernels == "single"))
 
 
 def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:

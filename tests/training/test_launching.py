@@ -93,6 +93,13 @@ def test_a_file_of_torchtitan_with_its_defaults(tmp_path: Path) -> None:
     assert step.question.recipe.name == "bf16-fsdp"
 
 
+def test_eager_layers_that_do_not_stop_early_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(TOML.replace("{mode}", '"full"').replace("enable = true", "enable = false"))
+    with pytest.raises(RooflineError, match="early_stop is false where it is left out"):
+        train_launched(str(path), "8xh100")
+
+
 BERT = "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --vocab-size 50257 --max-position-embeddings 1024"
 STEP = "--seq-length 1024 --micro-batch-size 4 --global-batch-size 32"
 

@@ -44,6 +44,8 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
         "computed": computed, "replicas": replicas, "shards": shards, **degrees_said(step),
         "recompute": choice.policy.name, "compiled": q.request.engine.name == "torch-compile",
     }  # fmt: skip
+    if choice.policy.name == "full" and not said["compiled"]:
+        said["stops"] = True  # as torch does, and this engine only where it is asked
     if layout.pp > 1:
         said |= {"reshard": "always", "schedule": q.schedule.name, "microbatch": choice.microbatch,
                  "first_less": 0, "last_less": 0}  # fmt: skip
@@ -119,6 +121,9 @@ def options_of(said: Mapping[str, Said], devices: int) -> tuple[str, dict[str, A
     batch, microbatch = _batches(said, degrees)
     if "recompute" not in said:
         msg = "from: activation_checkpoint.mode is selective where it is left out, not modelled; expected none or full"
+        raise UsageError(msg)
+    if said["recompute"] == "full" and not (said.get("compiled") or said.get("stops")):
+        msg = "from: activation_checkpoint.early_stop is false where it is left out, which is not modelled; set it true"
         raise UsageError(msg)
     return model, {
         **degrees, "sp": degrees["tp"], "sequence": whole_number(said, "length", _USUAL["length"]), "batch": batch,
