@@ -27,7 +27,7 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.options.keywords import takes
 from roofline.options.verbs import FormulaSetting, SettingOptions
-from roofline.program.conventions import Conventions
+from roofline.program.conventions import Conventions, check_fusion
 from roofline.program.phases import Phase
 from roofline.program.recompute import NOTHING, Recompute, read_policy
 from roofline.program.workload import DTYPE_BYTES, Precision
@@ -118,6 +118,8 @@ def make_setting(
     if options["kernels"] == "materialised":
         conventions = replace(conventions, attention="materialised")
     found = find_subject(subject, options["op"], conventions, read_engine(options, None, None))
+    if found.program is not None:
+        check_fusion(options["fusion"], found.program, found.name)
     training = TrainingStep(replace(conventions, lm_head="all"), read_policy(options["policy"]), options["dropout"])
     return replace(setting_of(found, numbers, hardware, options), training=training)
 

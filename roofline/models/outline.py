@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
+from roofline.options.words import Fusion
 from roofline.program.conventions import Conventions
 from roofline.program.program import Program
 from roofline.program.traffic.lengths import Lengths
@@ -59,7 +60,9 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     """What a trace states of itself: its program in each convention, how long its inputs may be; and its warnings."""
     from roofline.models.traced.partition import compiled  # noqa: PLC0415  (few models are traced)
 
-    made = _made(trace.recording, trace.dims)
+    @cache
+    def made(fusion: Fusion, fused: bool) -> Traced:
+        return _made(_run_as(trace, fusion), trace.dims, fused=fused)
 
     @cache
     def made_again() -> Traced:
@@ -67,7 +70,10 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
         return _made(compiled(trace.recording, sizes), trace.dims)
 
     def training(conventions: Conventions, graph: bool = False) -> tuple[Program, frozenset[str]]:
-        return (made_again() if graph else made).training(conventions)
+        return (made_again() if graph else made("inductor", True)).training(conventions)
+
+    def stated(asked: Conventions) -> Program:
+        return made(asked.fusion, asked.fusion != "none" or asked.apart).program(asked)
 
     said = f"positions ({trace.most_where})" if trace.most_where else "positions"
     lengths = Lengths(trace.most, field=said, asks=trace.asks)
@@ -78,21 +84,35 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     if trace.digest:
         facts["digest"] = trace.digest
     outline = Outline(
-        lengths, tuple(facts.items()), trace, made.program, training, _meanings(trace.inputs), trace.losses,
+        lengths, tuple(facts.items()), trace, stated, training, _meanings(trace.inputs), trace.losses,
         frozenset(trace.dims),
     )  # fmt: skip
     return outline, tuple(f"{trace.name}: {each}" for each in _warnings(trace))
 
 
-def _made(recording: Recording, dims: Mapping[str, int]) -> Traced:
+def _run_as(trace: Trace, fusion: Fusion) -> Recording:
+    """What a trace recorded, as it runs: attention that is written out as one kernel, where something fuses it so.
+
+    Raises WorkloadError for what an engine has a kernel of that nothing here states.
+    """
+    from roofline.models.traced.attention import attending, in_place  # noqa: PLC0415  (few models are traced)
+    from roofline.models.traced.implementations import check_stated  # noqa: PLC0415
+
+    if fusion == "engine":
+        check_stated(trace)
+    found = attending(trace.recording, fusion)
+    return in_place(found) if fusion == "engine" else found
+
+
+def _made(recording: Recording, dims: Mapping[str, int], *, fused: bool = True) -> Traced:
     """A program of a recording, with layers that are alike as one, where no weight is shared between some of them."""
     from roofline.models.traced.folding import folded  # noqa: PLC0415  (few models are traced)
     from roofline.models.traced.program import Traced  # noqa: PLC0415
 
-    made = Traced(recording, folded(recording), dict(dims))
+    made = Traced(recording, folded(recording, fused=fused), dict(dims))
     if made.program(Conventions()).parameters() == made.parameters:
         return made
-    return Traced(recording, folded(recording, repeats=False), dict(dims))
+    return Traced(recording, folded(recording, repeats=False, fused=fused), dict(dims))
 
 
 def _warnings(trace: Trace) -> list[str]:

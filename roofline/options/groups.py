@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypedDict
 
 from roofline.options.option import Option
-from roofline.options.words import Attention, Count, LmHead, Phase, PriceKind, Provenance, Router
+from roofline.options.words import Attention, Count, Fusion, LmHead, Phase, PriceKind, Provenance, Router
 
 
 class Loaded(Protocol):
@@ -208,6 +208,13 @@ class Counting(ExpertLoad, total=False):
         Count, Option("Causal attention: the attended pairs of tokens, or all, as torch counts.", default="attended")
     ]
     lm_head: Annotated[LmHead, Option("Tokens of a prompt that the head works on.", default="last")]
+    fusion: Annotated[
+        Fusion | None,
+        Option(
+            "Of a traced module, what runs as one kernel: each call alone, as torch.compile fuses, or as engines do.",
+            usual="inductor; none under an eager engine",
+        ),
+    ]
 
 
 class Conventions(AttentionForm, Counting, total=False):

@@ -18,7 +18,7 @@ from roofline.parallelism.sharding import read_first
 from roofline.parallelism.split_axes import Condition, axis_conditions, planned_conditions
 from roofline.program.axes import rebind
 from roofline.program.phases import Phase
-from roofline.program.program import BOTH_PASSES, Program
+from roofline.program.program import BOTH_PASSES, SEVERAL, Program
 from roofline.program.workload import Workload
 
 _TRIED = 1024
@@ -92,8 +92,8 @@ def _conditions_of_traced(program: Program) -> Iterator[Condition]:
     if program.whole:
         yield Condition("tp", f"cannot split a traced module: {program.whole}; dp can", _unsplit("tp"))
     yield from planned_conditions(program)
-    if program.whole == BOTH_PASSES:
-        yield Condition("pp", f"cannot split a traced module: {BOTH_PASSES}; dp can", _unsplit("pp"))
+    if program.whole in (BOTH_PASSES, SEVERAL):
+        yield Condition("pp", f"cannot split a traced module: {program.whole}; dp can", _unsplit("pp"))
         return
     layers = layer_count(program)
     what = f"is more than the {layers} layers" if layers else "finds no list of layers in a traced module; dp can"

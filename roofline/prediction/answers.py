@@ -205,6 +205,7 @@ class InputsAnswer(TypedDict):
     attention: Annotated[str, Says("fused: scores stay on the chip; materialised: they go to memory and back")]
     count: Annotated[str, Says("causal attention counts the attended pairs of tokens, or the square, as torch does")]
     lm_head: Annotated[str, Says("tokens of a prompt that the head works on: last or all")]
+    fusion: NotRequired[Annotated[str, Says("of a traced module: what runs as one kernel, none, inductor or engine")]]
     latent: Annotated[str, Says("how latent attention runs: usual, absorbed or expanded")]
     engine: Annotated[str, Says("what runs it")]
     kernels: Annotated[str, Says("library whose kernels attend")]

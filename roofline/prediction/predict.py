@@ -370,7 +370,10 @@ class Prediction:
             "sparsity": what.sparsity.words if what.sparsity else None,
         }
         resolved = {**asked, **precision, **shrunk, **asdict(self.conventions), **constants}
-        told = {*resolved, "set"}  # the edits stand beside the hardware
+        del resolved["apart"]
+        if not self.request.program.anonymous:
+            del resolved["fusion"]
+        told = {*resolved, "set", "fusion"}  # the edits stand beside the hardware
         return resolved | {name: value for name, value in self.request.asked.items() if name not in told}
 
     def _repr_html_(self) -> str:

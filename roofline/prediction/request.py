@@ -30,7 +30,7 @@ from roofline.options.verbs import RequestOptions, ServingOptions
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.prediction.host_memory import kept_in_host
 from roofline.prediction.shown import made_by, shown_by
-from roofline.program.conventions import Conventions
+from roofline.program.conventions import Conventions, check_fusion
 from roofline.program.merging import run_by
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -120,6 +120,7 @@ def read_request(
     compression, adapters = read_compression(options), read_adapters(options)
     offload = options["offload"]
     program, storage = _stored(network, conventions, compression, adapters, recipe, device, engine, offload)
+    check_fusion(options["fusion"], program, network.name)
     check_routed(program, options["routing"], network.name)
     phases, workload = _work(network, program, engine, options)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 from roofline.classes import frozen
 from roofline.engines.engine import Engine
+from roofline.errors import UsageError
 from roofline.options import groups
 from roofline.options.keywords import part
-from roofline.options.words import Attention, Count, LmHead
+from roofline.options.words import Attention, Count, Fusion, LmHead
+from roofline.program.program import Program
 
 
 @frozen
@@ -21,6 +23,9 @@ class Conventions:
     lm_head: a decoder's head runs on the ``last`` token of prefill, or on ``all``.
     latent: where keys and values are latents, ``usual`` expands them in prefill and absorbs the up-projections in
     decode; ``absorbed`` and ``expanded`` do the same in both.
+    fusion: of a traced module, which of its calls run as one kernel: ``none``; ``inductor``, as a graph compiler fuses
+    elementwise work and attention; ``engine``, with attention whatever changes its scores, and caches written in place.
+    apart: whether the engine is eager, which takes kernels apart itself where a device has constants of single calls.
     routing: how a router spreads tokens over experts, ``uniform``, ``balanced`` or ``power_law:A``.
     """
 
@@ -29,17 +34,33 @@ class Conventions:
     lm_head: LmHead = "last"
     latent: Literal["usual", "absorbed", "expanded"] = "usual"
     routing: str = "uniform"
+    fusion: Fusion = "inductor"
+    apart: bool = False
 
     @classmethod
     def under(cls, engine: Engine, device: Collection[str], asked: groups.Counting) -> Conventions:
         """What options ask for, with the form of attention that an engine runs on a device known by these words."""
         stored = engine.attention_on(device) == "materialised"
-        return cls("materialised" if stored else "fused", **part(groups.Counting, asked))
+        eager = engine.kernels == "single"
+        options = _fused(part(groups.Counting, asked), "none" if eager else "inductor")
+        return cls("materialised" if stored else "fused", **options, apart=eager)
 
     @classmethod
     def of(cls, asked: groups.Conventions) -> Conventions:
         """What options ask for, and what none of them says as usual."""
-        return cls(**part(groups.Conventions, asked))
+        return cls(**_fused(part(groups.Conventions, asked), "inductor"))
+
+
+def check_fusion(asked: str | None, program: Program, name: str) -> None:
+    """Raises UsageError where a fusion is asked of a network that no code states."""
+    if asked is not None and not program.anonymous:
+        msg = f"fusion {asked} goes with a traced module; {name} is stated as engines run it"
+        raise UsageError(msg)
+
+
+def _fused(options: Mapping[str, Any], usual: Fusion) -> dict[str, Any]:
+    """Options with the fusion that is ``usual`` where none is asked for."""
+    return {**options, "fusion": options.get("fusion") or usual}
 
 
 STATEMENTS: tuple[str, ...] = (

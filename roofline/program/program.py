@@ -19,6 +19,9 @@ TOWER = "tower_"
 BOTH_PASSES = "both passes of a training step are traced for one device"
 """Why neither tensor parallelism nor a pipeline splits a module that was traced for training."""
 
+SEVERAL = "a generator runs several networks one after the other, each on one device"
+"""Why neither splits a generator of images or videos."""
+
 
 @frozen
 class Group:

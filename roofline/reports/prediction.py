@@ -231,6 +231,8 @@ def inputs_line(prediction: Prediction) -> str:
     more = "".join(
         f", {field.name.replace('_', ' ')} {value}" for field, value in asked if value != field.option.default
     )
+    if prediction.request.program.anonymous:
+        more = f", fusion {c.fusion}{more}"
     return (
         f"inputs: batch {w.batch}, {w.words(prediction.phases)}{_chunks(prediction)}, {prediction.recipe.words}, "
         f"{prediction.engine.words}, attention {kernels.attention}, count {c.count}, LM head {c.lm_head}{more}"
@@ -245,7 +247,7 @@ def _chunks(prediction: Prediction) -> str:
 
 _TOLD = (
     "batch prompt generate context phase dtype weight_dtype activation_dtype kv_dtype state_dtype prune sparsity "
-    "count lm_head engine kernels constants set"
+    "count lm_head fusion engine kernels constants set"
 ).split()
 """Inputs that the sentences of an answer name already."""
 

@@ -45,6 +45,9 @@ _native_batch_norm_legit_no_training _native_batch_norm_legit_functional cudnn_b
 _weight_norm_interface _batch_norm_no_update _batch_norm_with_update native_layer_norm_backward
 native_group_norm_backward native_batch_norm_backward _fused_rms_norm_backward"""
 _SOFTMAXES = "_softmax _safe_softmax _log_softmax _softmax_backward_data _log_softmax_backward_data"
+OVER_AN_AXIS = ("_softmax", "_safe_softmax", "_log_softmax")
+"""Those whose second argument is the axis that they run over."""
+
 _GATHERS = "embedding index gather index_select take _embedding_bag _embedding_bag_forward_only _unsafe_index"
 _SCATTERS = """scatter scatter_add scatter_reduce index_put _unsafe_index_put index_add index_copy index_reduce
 masked_scatter index_fill"""

@@ -171,6 +171,8 @@ class Recorder:
         read = [] if kind == "fill" else [each for each in inputs if storage_of(each) not in overwritten]
         written = changed or outputs
         work = element_work(kind, name, args, inputs, outputs or changed)
+        if name in aten.OVER_AN_AXIS and int(args[1]) % inputs[0].dim() != inputs[0].dim() - 1:
+            kind = "reduction"  # no softmax of rows, which kernels of attention have
         shape = contraction(name, kind, args, outputs, self.reader)
         if kind == "attention":
             shape = attended(function, args, kwargs, self.reader)

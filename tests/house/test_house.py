@@ -266,8 +266,8 @@ SERVING = (
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --audio "
     "--denoise-steps --phase --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune "
-    "--sparsity --lora --routing --count --lm-head --engine --kernels --constants --reserve --offload --set --tp "
-    "--pp --dp --ep --cp --dcp --sp --input --dims --strict --from --launch --verify --json --output -o "
+    "--sparsity --lora --routing --count --lm-head --fusion --engine --kernels --constants --reserve --offload --set "
+    "--tp --pp --dp --ep --cp --dcp --sp --input --dims --strict --from --launch --verify --json --output -o "
     "--wide --quiet --no-color --explain --sensitivity --check --operators --plot --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
@@ -286,9 +286,9 @@ VERBS = {
     "simulate": "--hardware --load --concurrency --arrivals --think --requests --router --seed --workload --prompt "
     "--generate --prefix-hits --images --image-size --video --fps --audio --denoise-steps --ttft --tpot --dtype "
     "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count --lm-head "
-    "--engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --speculate --draft --prefill-on "
-    "--encode-on --reserve --offload --price-kind --prices --years --chassis --pue --power-price --hosting --json "
-    "--output -o --quiet --plot --help-all",
+    "--fusion --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --speculate --draft "
+    "--prefill-on --encode-on --reserve --offload --price-kind --prices --years --chassis --pue --power-price "
+    "--hosting --json --output -o --quiet --plot --help-all",
     "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --input --dims --strict --json "
     "--output -o --batch --prompt "
     "--generate --context --concurrency --batch-tokens --sequence --microbatch --zero --recompute --schedule "
@@ -307,9 +307,9 @@ VERBS = {
     "mcp": "",
     "page": "--hardware --port --open --output -o --lesson --models --dtypes",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
-    "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants "
-    "--keep --op --subs --policy --dropout --quantity --mean --input --dims --strict --json --solve --elasticity "
-    "--latex --python --js --help-all",
+    "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --fusion --engine --kernels "
+    "--constants --keep --op --subs --policy --dropout --quantity --mean --input --dims --strict --json --solve "
+    "--elasticity --latex --python --js --help-all",
     "hardware show": "--json",
     "hardware check": "--older",
     "hardware diff": "--json",

@@ -148,10 +148,12 @@ def test_what_is_bought_may_run_code(file: str, verb: str, needed: tuple[str, ..
 def test_what_the_code_asks_of_sizes_is_held_to(file: str, flags: tuple[str, ...], message: str) -> None:
     """A branch on the batch or the length is no silent guess: where it goes otherwise is refused with its line."""
     asked = ("predict", f"{file}:make_choosy", *GIVEN)
-    _, out, err = roofline(*asked, *flags)
+    asked = asked[: asked.index("--prompt")] + asked[asked.index("--prompt") + 2 :]
+    usual = ("--prompt", "64")
+    _, out, err = roofline(*asked, *flags, *(() if "--prompt" in flags else usual))
     assert message in " ".join((out + err).split())
-    for alone in (("--batch", "4"), ("--batch", "9"), ("--batch", "4", "--prompt", "9")):  # traced where it is asked
-        assert roofline(*asked, *alone)[0] == 0
+    for alone in (("--batch", "4", *usual), ("--batch", "9", *usual), ("--batch", "4", "--prompt", "9")):
+        assert roofline(*asked, *alone)[0] == 0  # traced where it is asked
     assert roofline(*asked[:2], "--input", "x=1,S,16", *GIVEN[2:])[0] == 0
 
 

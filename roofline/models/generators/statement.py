@@ -19,7 +19,7 @@ from roofline.models.traced.written import read_trace
 from roofline.program.axes import Binding, Sizes
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
-from roofline.program.program import Group, Program
+from roofline.program.program import SEVERAL, Group, Program
 from roofline.program.traffic.lengths import Ask, Lengths
 
 PARTS = Path(__file__).parent / "parts"
@@ -47,7 +47,7 @@ def generator_outline(name: str, asked: Mapping[str, Any]) -> tuple[Outline, tup
 
     def statement(conventions: Conventions) -> Program:
         groups = [_groups(each, _program(each.trace, conventions), guided=guided) for each in made.components]
-        return Program(tuple(group for own in groups for group in own), sizes)
+        return Program(tuple(group for own in groups for group in own), sizes, whole=SEVERAL)
 
     asks = tuple(
         _Doubled(ask) if guided and component.guided == "batch" else ask

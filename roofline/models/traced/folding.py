@@ -8,7 +8,7 @@ from dataclasses import replace
 from roofline.classes import frozen
 from roofline.models.traced.blocks import Segment, fused_across, segments_of
 from roofline.models.traced.calls import Recording
-from roofline.models.traced.fusion import Kernel, kernels_of
+from roofline.models.traced.fusion import Kernel, alone, kernels_of
 
 
 @frozen
@@ -37,8 +37,11 @@ class Folded:
     same: dict[int, int]
 
 
-def folded(recording: Recording, *, repeats: bool = True) -> Folded:
-    """The parts of a recording, layers in a row that are alike as one, or each by itself without ``repeats``."""
+def folded(recording: Recording, *, repeats: bool = True, fused: bool = True) -> Folded:
+    """The parts of a recording, layers in a row that are alike as one, or each by itself without ``repeats``.
+
+    ``fused``: whether calls that hang together are one kernel; else each is one.
+    """
     passes = [fused_across(list(segments_of(calls, recording.blocks))) for calls in recording.passes]
     runs_of = [list(_runs(own, recording)) if repeats else [[segment] for segment in own] for own in passes]
     segments, runs = [segment for own in passes for segment in own], [run for own in runs_of for run in own]
@@ -51,7 +54,7 @@ def folded(recording: Recording, *, repeats: bool = True) -> Folded:
     owners = _read_in(segments)
     names = [name for own in runs_of for name in _names(own)]
     parts = [
-        replace(_part(run, name, owners, recording), backward=place >= len(runs_of[0]))
+        replace(_part(run, name, owners, recording, fused=fused), backward=place >= len(runs_of[0]))
         for place, (run, name) in enumerate(zip(runs, names, strict=True))
     ]
     return Folded(tuple(parts), {value.storage: same.first(value.storage) for value in recording.values})
@@ -140,7 +143,7 @@ def _read_in(segments: Sequence[Segment]) -> dict[int, set[int]]:
     return found
 
 
-def _part(run: Sequence[Segment], name: str, owners: dict[int, set[int]], recording: Recording) -> Part:
+def _part(run: Sequence[Segment], name: str, owners: dict[int, set[int]], recording: Recording, *, fused: bool) -> Part:
     """A run of segments as one part: what any of them leaves for others, the first does."""
     first = run[0]
     used = {
@@ -150,7 +153,10 @@ def _part(run: Sequence[Segment], name: str, owners: dict[int, set[int]], record
         if value in recording.returned or _elsewhere(value, segment, owners)
     }
     outside = frozenset(value for position, value in enumerate(_written(first)) if position in used)
-    kernels = kernels_of(first.calls, outside, recording)
+    if fused:
+        kernels = kernels_of(first.calls, outside, recording)
+    else:
+        kernels = [alone(call, recording) for call in first.calls if call.writes]
     number = first.block.rpartition(".")[2]
     weights = tuple(zip(*(_weights(segment, recording) for segment in run), strict=True))
     shared = len(run) > 1 and bool(weights) and all(len(set(place)) == 1 for place in weights)

@@ -57,7 +57,8 @@ def cut(kernel: Kernel, behind: Collection[int], recording: Recording) -> list[K
 
 def alone(call: Call, recording: Recording) -> Kernel:
     """A call as a kernel by itself, as eager torch runs it."""
-    return Kernel((call,), tuple(_joined(call.reads, recording)), tuple(_joined(call.writes, recording)))
+    reads = call.reads if call.shape is not None else tuple(_joined(call.reads, recording))
+    return Kernel((call,), reads, tuple(_joined(call.writes, recording)))
 
 
 def _levels(calls: Sequence[Call], again: frozenset[int]) -> dict[int, int]:
