@@ -17,7 +17,7 @@ from roofline.files.library import data_folder, read_yaml
 from roofline.schema import Says
 
 Meaning: TypeAlias = Literal[
-    "tp", "pp", "dp", "ep", "dcp", "expert_parallel", "dp_attention", "two_batches", "dispatch",
+    "tp", "pp", "dp", "ep", "dcp", "expert_parallel", "dp_attention", "two_batches", "towers", "dispatch",
     "cut_prefill", "cut_decode", "sequences", "chunk", "length", "share", "block",
     "weights", "cache", "dtype", "eager", "padded", "chunked", "mixed", "backend", "lora", "adapters",
     "rank", "modules", "family", "flavor", "optimizer", "update", "local_batch", "batch", "stored", "computed",
@@ -29,7 +29,8 @@ Meaning: TypeAlias = Literal[
     "attention", "flash", "bf16", "fp16", "fp8", "fp8_scaling", "wide_sums", "attention_dropout", "dropout",
 ]  # fmt: skip
 """Degrees; experts over all ranks of tp and dp; attention by dp within the ranks of tp; two-batch overlap, and from
-how many tokens on; whose kernels exchange tokens; most sequences in flight;
+how many tokens on; whether towers are split over the ranks of tp, or whole on each; whose kernels exchange tokens;
+most sequences in flight;
 tokens of a step of chunked prefill; the longest sequence; share of the memory; tokens of a block of the KV cache;
 formats; no graphs; steps padded to the next graph; prompts in chunks; prompts and decoding in one step; which of its
 backends; whether there are LoRA adapters, how many in memory, of

@@ -23,6 +23,7 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
+from roofline.parallelism.split_axes import towers_apart
 from roofline.prediction.launch_degrees import can_launch, degrees_of, degrees_said
 from roofline.prediction.predict import Prediction, predict, predict_read
 from roofline.prediction.request import Hardware, read_request
@@ -145,6 +146,8 @@ def launch_line(starts: Prediction | Launched, engine: str) -> LaunchLine:
     said |= _chunk_said(asked, said)
     said |= _adapters_said(asked.adapters, known)
     said |= _halves_said(asked, known)
+    if "towers" in known.by_meaning and whole_towers(asked.model, asked.layout):
+        said["towers"] = known.by_meaning["towers"].switch or "apart"
     said["length"] = asked.length
     if asked.share is not None:
         said["share"] = asked.share
@@ -156,6 +159,12 @@ def launch_line(starts: Prediction | Launched, engine: str) -> LaunchLine:
     elif used.captured and "padded" in known.by_meaning:
         said["padded"] = True
     return LaunchLine(engine, hub_id(asked.model.name), _ordered(engine, said | _formats_said(asked, engine)))
+
+
+def whole_towers(model: Model, layout: Layout) -> bool:
+    """Whether each device of tensor parallelism has the towers whole, since it does not divide them."""
+    program = model.program()
+    return any(bool(towers_apart(program, phase, layout)) for phase in program.phases if phase.encodes)
 
 
 def _sequence(work: Workload) -> int:
@@ -319,8 +328,31 @@ def check_launched(line: LaunchLine, prediction: Prediction) -> None:
             "from: experts split by tensor over data parallel ranks are not modelled; expected --enable-expert-parallel"
         )
         raise UsageError(msg)
+    _check_towers(line, prediction)
     if line.engine == "tensorrt-llm":
         _check_steps(line, prediction)
+
+
+def _check_towers(line: LaunchLine, prediction: Prediction) -> None:
+    """Raises UsageError where a line has towers whole on each device that tp divides, or split where it does not."""
+    said, model, layout = line.by_meaning.get("towers"), prediction.model, prediction.layout
+    if said is None or layout.tp == 1 or not any(phase.encodes for phase in model.program().phases):
+        return
+    whole = whole_towers(model, layout)
+    if whole != (said in (True, "apart")):
+        flag = launch_flags(line.engine).flag_of("towers")
+        how = "does not divide the towers, which are whole on each device" if whole else "divides the towers"
+        how += "" if whole else ", which are modelled as split over it"
+        msg = f"from: {flag}: tp {layout.tp} {how}; {'give' if whole else 'leave out'} {_data_of(line.engine)}"
+        raise UsageError(msg)
+
+
+def _data_of(engine: str) -> str:
+    """The words that have towers whole on each device."""
+    known = launch_flags(engine)
+    flag = known.by_meaning["towers"]
+    word = next((word for word, meant in flag.words.items() if meant == "apart"), "")
+    return f"{known.flag_of('towers')} {word}".rstrip()
 
 
 def _check_steps(line: LaunchLine, prediction: Prediction) -> None:

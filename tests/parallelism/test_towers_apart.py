@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import roofline
+from roofline.errors import UsageError
 from roofline.models.model import load_model
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import replicated_weights, replicated_work
 from roofline.parallelism.sharding import shard
 from roofline.parallelism.split_axes import towers_apart
+from roofline.prediction.launching import launch_line, predict_launched
 from roofline.prediction.layouts.programs import PhaseRows
 from roofline.prediction.request import read_request
 from roofline.program.phases import Phase
@@ -76,3 +78,25 @@ def test_the_best_layout_is_the_same_layout_asked_alone() -> None:
     assert any("--mm-encoder-tp-mode data" in note for note in alone.notes)
     assert not any("--mm-encoder" in note for note in roofline.predict("glm-4.5v", "8xh200", tp=4, dp=2, batch=2,
                                                                         **asked).notes)  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+def test_a_launch_line_says_that_towers_are_whole_and_is_read_back(engine: str) -> None:
+    asked = {"images": 1, "prompt": 100, "generate": 10}
+    flag = {"vllm": "--mm-encoder-tp-mode data", "sglang": "--mm-enable-dp-encoder"}[engine]
+    apart, split = (
+        str(launch_line(roofline.predict("glm-4.5v", f"{tp}xh200", engine=engine, tp=tp, **asked), engine))
+        for tp in (8, 4)
+    )
+    assert flag in apart
+    assert "--mm-" not in split
+    assert predict_launched(apart, "8xh200", **asked).layout.tp == 8
+    with pytest.raises(UsageError, match=rf"tp 4 divides the towers, .* leave out {flag}"):
+        predict_launched(f"{split} {flag}", "4xh200", **asked)
+
+
+def test_a_launch_line_that_splits_towers_which_tp_does_not_divide_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"tp 8 does not divide the towers, .* give --mm-encoder-tp-mode data"):
+        predict_launched("vllm serve zai-org/GLM-4.5V -tp 8 --mm-encoder-tp-mode weights", "8xh200", images=1)
+    text = "vllm serve meta-llama/Llama-3.1-8B -tp 2 --mm-encoder-tp-mode data"
+    assert predict_launched(text, "2xh200").layout.tp == 2  # it has no towers
