@@ -107,6 +107,11 @@ class Training:
         """Whether a run meets the days that were asked for, where any were."""
         return self.days is None or any(row.run and row.run.days <= self.days for row in self.rows)
 
+    def _repr_html_(self) -> str:
+        from roofline.reports.training import training_html  # noqa: PLC0415  (a floor up: only a notebook asks for it)
+
+        return training_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``train``."""
         return {

@@ -5,10 +5,11 @@
 >>> figure.get_size_inches().tolist()
 [10.0, 5.625]
 
-The functions are those of ``roofline plot``, by name. Every one takes results and the keywords ``theme`` (light, dark),
-``size`` (slide, column) and ``ax``: with it the picture, its names and its legend stay inside the place where that Axes
-stands. Nothing is shown, nothing global is touched; the module of each kind has the rows behind its picture and the
-sentence that says the same in words.
+The functions are those of ``roofline plot`` that show predictions, by name; ``training`` shows a step of ``train`` and
+``load`` a simulation, as ``--plot`` of these verbs does. Every one takes results and the keywords ``theme`` (light,
+dark), ``size`` (slide, column) and, but for these two, ``ax``: with it the picture, its names and its legend stay
+inside the place where that Axes stands. Nothing is shown, nothing global is touched; the module of each kind has the
+rows behind its picture and the sentence that says the same in words.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from roofline.charts.kinds.breakdown import draw_breakdown as breakdown
     from roofline.charts.kinds.breakdown import draw_breakdown_over_batch as breakdown_over_batch
     from roofline.charts.kinds.compare import draw_compare as compare
+    from roofline.charts.kinds.load import draw_load as load
     from roofline.charts.kinds.memory import draw_memory as memory
     from roofline.charts.kinds.roofline import draw_roofline as roofline
     from roofline.charts.kinds.sensitivity import draw_sensitivity as sensitivity
     from roofline.charts.kinds.side_by_side import draw_breakdowns as breakdowns
     from roofline.charts.kinds.side_by_side import draw_memories as memories
     from roofline.charts.kinds.timeplane import draw_timeplane as timeplane
+    from roofline.charts.kinds.training import draw_training as training
     from roofline.charts.kinds.waterfall import draw_waterfall as waterfall
 
 __all__ = [
@@ -41,11 +44,13 @@ __all__ = [
     "breakdown_over_batch",
     "breakdowns",
     "compare",
+    "load",
     "memories",
     "memory",
     "roofline",
     "sensitivity",
     "timeplane",
+    "training",
     "waterfall",
 ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from roofline.buying.training_costs import DAY, Run, Training, TrainingRow
 from roofline.reports.prediction import Row, constants_line, quantity, table
+from roofline.reports.width import html_of
 from roofline.training.memory import MemoryByCause
 from roofline.training.step import TrainingStep
 from roofline.units import format_figures, format_quantity
@@ -45,6 +46,11 @@ def training_text(found: Training, *, quiet: bool = False, wide: bool = False) -
         lines += [f"no number of devices that was tried trains this in {found.days:g} days"]
     first = next((row.step for row in found.rows if row.step), None)
     return "\n".join([*lines, *([] if quiet or first is None else ["", *_footer(first)])])
+
+
+def training_html(found: Training) -> str:
+    """The whole answer for a notebook."""
+    return html_of(lambda: training_text(found))
 
 
 def _table(found: Training) -> list[str]:

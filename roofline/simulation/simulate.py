@@ -192,6 +192,13 @@ class Simulation:
             notes.append("more arrives than is served: waits grow with every request, and percentiles with --requests")
         return tuple(notes)
 
+    def _repr_html_(self) -> str:
+        from roofline.reports.serving.simulation import (  # noqa: PLC0415  (a floor up: only a notebook asks for it)
+            simulation_html,
+        )
+
+        return simulation_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``simulate``."""
         d, a, w = self.deployment, self.asked, self.workload

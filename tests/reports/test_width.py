@@ -21,7 +21,9 @@ import roofline
 from roofline.cli import app as cli
 from roofline.reports import width
 from roofline.reports.serving.comparison import comparison_text
+from roofline.reports.serving.simulation import simulation_text
 from roofline.reports.serving.sizing import sizing_text
+from roofline.reports.training import training_text
 from roofline.reports.width import aligned, room, set_room
 
 REPORTS = (
@@ -184,10 +186,13 @@ def test_rows_that_share_their_first_cell_are_told_apart_in_each_part_of_a_folde
     assert lines.count("") == 3
 
 
-def test_a_notebook_shows_a_comparison_and_a_sizing_as_tables() -> None:
+def test_a_notebook_shows_answers_as_tables() -> None:
     asked = {"hardware": ["h100", "l40s"], "workload": "chat", "tpot": "30 ms"}
-    found = roofline.compare("llama-3.1-8b", **asked), roofline.size("llama-3.1-8b", load="5 req/s", **asked)
-    for result, text in zip(found, (comparison_text(found[0]), sizing_text(found[1])), strict=True):
+    compared, sized = roofline.compare("llama-3.1-8b", **asked), roofline.size("llama-3.1-8b", load="5 req/s", **asked)
+    trained = roofline.train("gpt2", "h100", batch=8, microbatch=8, recompute="none")
+    served = roofline.simulate("gpt2", "h100", load="5 req/s", requests=20, prompt=100, generate=10)
+    texts = comparison_text(compared), sizing_text(sized), training_text(trained), simulation_text(served)
+    for result, text in zip((compared, sized, trained, served), texts, strict=True):
         shown = result._repr_html_()
-        assert shown.count("<table>") == shown.count("</table>") >= 2
+        assert shown.count("<table>") == shown.count("</table>") >= 1
         assert html.unescape(re.sub(r"<[^>]+>", " ", shown)).split() == text.split()

@@ -6,6 +6,7 @@ from math import isnan
 from typing import Any
 
 from roofline.reports.prediction import quantity, table
+from roofline.reports.width import html_of
 from roofline.simulation.ledger import COLUMNS
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.statistics import PERCENTILES, TIMES, Distribution
@@ -25,6 +26,11 @@ def simulation_text(found: Simulation, *, quiet: bool = False) -> str:
     if quiet:
         return "\n".join(head)
     return "\n".join([*head, "", *_percentiles(found), "", *_replicas(found), "", *_footer(found)])
+
+
+def simulation_html(found: Simulation) -> str:
+    """The whole simulation for a notebook."""
+    return html_of(lambda: simulation_text(found))
 
 
 def _verdict(found: Simulation) -> list[str]:
