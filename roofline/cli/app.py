@@ -252,7 +252,17 @@ app.add(
         examples=("op matmul --m 4096 --k 4096 --n 14336 --dtype bf16 --hardware h100",),
     ),
 )
-app.add("Measure", "doctor", Verb("measure:doctor", verbs.DoctorFlags, answer="validation.answers:DoctorAnswer"))
+app.add(
+    "Measure",
+    "doctor",
+    Verb(
+        "measure:doctor",
+        verbs.DoctorFlags,
+        answer="validation.answers:DoctorAnswer",
+        examples=("doctor",),
+        exits="5 timings would stall",
+    ),
+)
 app.add(
     "Measure",
     "calibrate",

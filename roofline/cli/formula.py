@@ -16,7 +16,7 @@ _FORMATS = ("latex", "python", "js", "json")
 
 
 def show_formula(subject: str | None, flags: FormulaFlags) -> None:
-    """Count, memory, intensity or time of a model or a layer as a formula in letters; alone, which layers there are."""
+    """Count, memory, intensity or time of a model or a layer as a symbolic formula; alone, which layers there are."""
     if subject is None:
         _show_layers(flags)
         return

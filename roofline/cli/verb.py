@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
@@ -38,6 +39,31 @@ class Argument:
     words: tuple[str, ...] = ()
 
 
+_HYPHEN = "\ue000"
+"""Stands for the hyphen of a word while a help is broken into lines, which click would do there too."""
+
+
+class _Formatter(click.HelpFormatter):
+    """Help whose lines break between words alone: ``torch-compile`` stays whole."""
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        super().write_dl([(first, _kept(text)) for first, text in rows], col_max, col_spacing)
+
+    def write_text(self, text: str) -> None:
+        super().write_text(_kept(text))
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(_HYPHEN, "-")
+
+
+def _kept(text: str) -> str:
+    return re.sub(r"(?<=\w)-(?=\w)", _HYPHEN, text)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
 class Verb(click.Command):
     """A command whose flags come from a definition: the everyday ones in ``--help``, all in ``--help-all``.
 
@@ -46,6 +72,8 @@ class Verb(click.Command):
     ``answer`` is where its JSON is declared, ``module:name``, which ``--json-schema`` prints. Of the flags ``several``
     each takes a list of numbers, too. Help ends in the ``examples`` and in the exit codes, with those of its own.
     """
+
+    context_class = _Context
 
     def __init__(
         self, run: Callable[..., None] | str, flags: type | None, *arguments: Argument, answer: str = "",
@@ -173,6 +201,8 @@ class Verb(click.Command):
 
 class Verbs(click.Group):
     """Verbs under the titles of their panels; ``page``, where there is one, is its help from the names in them."""
+
+    context_class = _Context
 
     def __init__(self, *given: Any, page: Callable[[dict[str, list[str]]], str] | None = None, **more: Any) -> None:
         super().__init__(*given, **more)

@@ -184,7 +184,7 @@ QUESTIONS: Mapping[str, Question] = {
         simulate, JobOptions, _SUBJECT, "simulation.answers:SimulateAnswer",
     ),
     "formula": Question(
-        "Count, memory, intensity or time of a model or a layer as a formula in letters.",
+        "Count, memory, intensity or time of a model or a layer as a symbolic formula.",
         formula, FormulaOptions, _OF_FORMULA, "formulas.expressions:FormulasAnswer",
     ),
     "models": Question("All presets.", every_model, Nothing, {}, "models.answers:ModelListAnswer"),
