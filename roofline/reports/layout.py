@@ -37,7 +37,7 @@ def layout_lines(prediction: Prediction) -> list[str]:
 def _hidden_lines(prediction: Prediction) -> list[str]:
     """How much of dispatch and combine two-batch overlap hides, where steps are run so."""
     parts = [f"{part:.0%} in {phase}" for phase, part in prediction.dispatch_hidden.items()]
-    return [f"two-batch overlap: hides {' and '.join(parts)} of dispatch and combine"] if parts else []
+    return [f"two-batch overlap hides dispatch and combine: {', '.join(parts)}"] if parts else []
 
 
 def _redundant_lines(prediction: Prediction) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import log
 from typing import Any
@@ -31,7 +31,7 @@ from roofline.serving.occupancy import Occupancy, fullest, occupancies_of, pass_
 from roofline.serving.one_pass import PassLoad
 from roofline.serving.operating_points import Targets, standing
 from roofline.serving.prefill_and_decode_pools import PROMPTS, DecodeLoad, PrefillLoad
-from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
+from roofline.serving.replica_layouts import ONE, ranks_of, replica_layouts, replica_program
 from roofline.serving.scenario import Question, Running
 from roofline.timing.device_stacks import grouped
 from roofline.timing.dtype_support import computing_device
@@ -62,7 +62,7 @@ def curves(question: Question, hardware: Sequence[Hardware], targets: Targets | 
     for word in words:
         asked = replace(question, asked={**question.asked, "dtype": word or None})
         told = word if len(words) > 1 else ""
-        own = _curves(asked, hardware, targets=targets)
+        own = _with_halves(asked, hardware, _curves(asked, hardware, targets=targets), targets)
         found += [replace(curve, who=Served(curve.hardware.name, told)) for curve in own]
     return found
 
@@ -110,6 +110,15 @@ class _Job:
         """What the steps of a job depend on."""
         return self.recipe, self.layout, self.running.key
 
+    @property
+    def place(self) -> tuple[int, Layout]:
+        """Whose layout it is."""
+        return id(self.hardware), self.layout
+
+    def run_as(self, running: Running) -> _Job:
+        """The same under an engine that is told otherwise."""
+        return replace(self, running=running)
+
     def reading(self, chunk: int | None) -> _Job:
         """The same with mixed steps of so many tokens."""
         if chunk is None or chunk == self.running.chunk:
@@ -123,11 +132,12 @@ def _curves(
     batches_of: Callable[[_Job], Sequence[float]] | None = None,
     only: Layout | None = None,
     targets: Targets | None = None,
+    runs: Mapping[tuple[int, Layout], Running] | None = None,
 ) -> list[Curve]:
     """How each serves at all batches: one array evaluation for all devices of one class, recipe and layout.
 
     ``batches_of`` has the batches of a group of each job in place of all, ``only`` the one layout that is looked at;
-    under ``targets`` the chunk is searched.
+    under ``targets`` the chunk is searched. ``runs``: what runs each layout of each hardware, the only ones looked at.
     Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.
     """
     question.check()
@@ -136,7 +146,8 @@ def _curves(
     which = constants_for(question)
     for each in hardware:
         try:
-            jobs += [job for job in _jobs(question, each, which, targets) if only in (None, job.layout)]
+            own = [job for job in _jobs(question, each, which) if only in (None, job.layout)]
+            jobs += own if runs is None else [job.run_as(told) for job in own if (told := runs.get(job.place))]
         except WorkloadError as failure:
             found.append(Curve(each, problem=str(failure)))
     kinds = {job.kind: job for job in jobs}
@@ -170,7 +181,7 @@ def _curves(
             ]
             found.append(tried[0] if targets is None or len(tried) == 1 else _best(tried, targets))
     asked = {id(each): place for place, each in enumerate(hardware)}
-    return sorted(_one_each(found, targets), key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
+    return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
 
 
 def _chunks(question: Question, running: Running, targets: Targets | None) -> list[int | None]:
@@ -189,15 +200,25 @@ def _best(tried: Sequence[Curve], targets: Targets) -> Curve:
     return best if reaches and (not meets or most > _WORTH * rate) else first
 
 
-def _one_each(found: Sequence[Curve], targets: Targets | None) -> list[Curve]:
-    """Of a layout with two-batch overlap and without it the one that the targets choose, else the engine's own."""
-    kept: dict[tuple[int, Layout], Curve] = {}
-    for curve in sorted(found, key=lambda each: bool(each.running and each.running.cut)):
-        place = id(curve.hardware), curve.split
-        known = kept.setdefault(place, curve)
-        if known is not curve and targets is not None and not curve.problem:
-            kept[place] = curve if known.problem else _best([known, curve], targets)
-    return list(kept.values())
+def _with_halves(
+    question: Question, hardware: Sequence[Hardware], found: list[Curve], targets: Targets | None
+) -> list[Curve]:
+    """The same with two-batch overlap where that serves well more within the targets, unless it is stated.
+
+    Looked at are layouts that dispatch tokens, with the chunk that is the best without it.
+    """
+    if targets is None or targets.none or question.states("two_batches"):
+        return found
+    runs = {
+        (id(each.hardware), each.split): each.running.with_halves()
+        for each in found
+        if each.running and not each.problem and ranks_of(each.split) > 1
+        if "two_batch_tokens" in each.running.engine.source
+    }
+    cut = {(id(each.hardware), each.split): each for each in _curves(question, hardware, runs=runs)} if runs else {}
+    return [
+        _best([each, other], targets) if (other := cut.get((id(each.hardware), each.split))) else each for each in found
+    ]
 
 
 def _always(batches: Sequence[float]) -> Callable[[_Job], Sequence[float]]:
@@ -291,13 +312,10 @@ def _occupancies(question: Question, program: Program, job: _Job, chunks: Sequen
     return occupancies_of(program, precision, question.traffic, chunks, engine.kv_block, prompts=prompts)
 
 
-def _jobs(
-    question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet], targets: Targets | None = None
-) -> list[_Job]:
+def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
     """A job for each layout of a replica that divides the model and that a network joins.
 
-    Under ``targets`` one more with two-batch overlap, of layouts that dispatch tokens, unless it is stated. Raises
-    WorkloadError for hardware whose serving is not modelled.
+    Raises WorkloadError for hardware whose serving is not modelled.
     """
     if hardware.device.dataflow:
         msg = "left out: a dataflow chip launches no kernels, and no timings of one are at hand"
@@ -314,14 +332,9 @@ def _jobs(
             network = fleet.network(device, hardware.reach, constants)
         except WorkloadError:  # nothing joins them: each serves by itself
             layouts = [ONE]
-    found = [
+    return [
         _Job(hardware, recipe, layout, constants, running, None if layout == ONE else network) for layout in layouts
     ]
-    searched = targets is not None and not targets.none and "two_batch_tokens" in running.engine.source
-    if not searched or question.states("two_batches"):
-        return found
-    cut = running.with_halves()
-    return found + [replace(job, running=cut) for job in found if job.layout.dp > 1 and job.layout.ep > job.layout.tp]
 
 
 def _layouts(question: Question, recipe: Recipe, hardware: Hardware, running: Running) -> list[Layout]:
