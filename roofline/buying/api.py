@@ -60,8 +60,9 @@ def compare(
     ``batch``: so many sequences at once on each, the fastest first, in place of the best batch.
     ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step, each accepted with 0.7.
     ``pools``: hardware of several devices has a row too in which some of them only prefill and the others only decode.
-    ``set`` edits fields of model, engine and all hardware by path, as ``predict`` has it. Raises RooflineError, in one
-    line, for whatever is refused.
+    ``offload`` kv=200GB: tiers in which the prefixes lie that ``prefix_hits`` or the workload say are cached. ``set``
+    edits fields of model, engine and all hardware by path, as ``predict`` has it. Raises RooflineError, in one line,
+    for whatever is refused.
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
@@ -72,7 +73,7 @@ def compare(
     targets.check_network(question.traffic.reads, question.model.name)
     targets.check_means("compare")
     devices = _hardware(hardware, options["set"], terms)
-    return compare_hardware(question, devices, targets, terms, options["batch"])
+    return compare_hardware(question, devices, targets, terms, options["batch"], options["offload"])
 
 
 @takes(SizeOptions)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline.buying.caches.below import with_caches_below
 from roofline.buying.economics import ApiPrices
 from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
@@ -174,11 +175,13 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
 
 
 def compare_hardware(
-    question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms, batch: int | None = None
-) -> Comparison:
+    question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms, batch: int | None = None,
+    offload: str | None = None,
+) -> Comparison:  # fmt: skip
     """Each hardware at its best batch under the targets, sorted; what misses a target stays, with the reason.
 
-    At a ``batch`` that is given rows are of that, the least time per token first.
+    At a ``batch`` that is given rows are of that, the least time per token first. ``offload``: tiers in which the part
+    of each prompt that is said to be cached lies.
 
     Rows that qualify come first; among them those with a price, the cheapest million tokens first; then the most tokens
     per second and device. Where the question asks for ``pools``, hardware of several devices has a row too with prefill
@@ -196,9 +199,13 @@ def compare_hardware(
     if pools and all(each.count == 1 for each in hardware):
         msg = "pools take two devices at least; give counts such as 8xh100, or ask size"
         raise UsageError(msg)
-    found = curves(question, hardware, targets if batch is None else None) + (
-        pooled_curves(question, hardware, targets) if pools else []
-    )
+    if pools and offload is not None:
+        msg = "offload: pools hand caches over, and their tiers are simulated; leave pools out, or ask size"
+        raise UsageError(msg)
+    searched = targets if batch is None else None
+    found = curves(question, hardware, searched) + (pooled_curves(question, hardware, targets) if pools else [])
+    if offload is not None:
+        found = with_caches_below(found, question, hardware, searched, offload)
     best: dict[Served, Row] = {}
     for curve in found:  # of the layouts of one hardware in one dtype, the best
         row = _row(curve, question, targets, terms, batch)

@@ -273,7 +273,7 @@ class ServingOptions(
     """What ``compare`` and ``size`` share."""
 
 
-class CompareOptions(ServingOptions, total=False):
+class CompareOptions(ServingOptions, Offloaded, total=False):
     """The keywords of ``compare``."""
 
     batch: Annotated[

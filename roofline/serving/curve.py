@@ -49,7 +49,8 @@ class Curve:
     ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
     hardware serves nothing. ``split``: the layout of a replica. ``held``: what a device of one holds. ``pools``: what
     it consists of where prefill and decode have devices of their own. ``running``: the engine. ``kernels``: what to
-    know of the libraries that run. ``reads``: what requests are that generate nothing.
+    know of the libraries that run. ``reads``: what requests are that generate nothing. ``below``: what tiers below the
+    devices' memory do.
     """
 
     hardware: Hardware
@@ -69,6 +70,7 @@ class Curve:
     running: Running | None = None
     kernels: str = ""
     reads: str = ""
+    below: str = ""
 
     @property
     def dtype(self) -> str:
@@ -79,7 +81,7 @@ class Curve:
     def cautions(self) -> tuple[str, ...]:
         """What a reader of any figure should know of the device, and of the engine on it."""
         young = caution(self.running.engine, self.hardware.device) if self.running else ""
-        return (*self.hardware.device.cautions, *(told for told in (young, self.kernels) if told))
+        return (*self.hardware.device.cautions, *(told for told in (young, self.kernels, self.below) if told))
 
     def notes_at(self, sequences: int | None) -> tuple[str, ...]:
         """What a reader of the figures should know where so many are in flight in a replica."""

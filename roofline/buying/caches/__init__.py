@@ -1,0 +1,1 @@
+"""Caches of prompts that lie below the devices' memory, in answers of means."""
