@@ -26,7 +26,8 @@ Meaning: TypeAlias = Literal[
     "cp", "exchange", "etp", "recompute", "stops", "every", "compiled", "layers", "hidden", "ffn", "heads", "head_dim",
     "grouped", "kv_heads", "qk_norm", "positions", "position", "norm", "gated", "unbiased", "qkv_bias", "untied",
     "vocab", "vocab_step", "experts", "topk", "expert_ffn", "sp", "chunks", "zero", "selective", "method",
-    "attention", "flash", "bf16", "fp16", "fp8", "fp8_scaling", "wide_sums", "attention_dropout", "dropout",
+    "attention", "flash", "bf16", "fp16", "fp8", "fp8_scaling", "fp8_gather", "fp8_filter",
+    "converters", "wide_sums", "attention_dropout", "dropout",
 ]  # fmt: skip
 """Degrees; experts over all ranks of tp and dp; attention by dp within the ranks of tp; two-batch overlap, and from
 how many tokens on; whether towers are split over the ranks of tp, or whole on each; whose kernels exchange tokens;
@@ -48,6 +49,7 @@ class Flag(Record):
     switch: Annotated[bool, Says("whether it stands without a value")] = False
     words: Annotated[dict[Text, Text], Says("words that it takes, and the format that each means")] = {}
     as_null: Annotated[bool, Says("of an option in a file: whether null says it")] = False
+    listed: Annotated[bool, Says("of an option in a file: whether its word stands alone in a list")] = False
     usual: Annotated[int | None, Says("number where the line leaves it out and means it; null: it cannot")] = None
     among: Annotated[list[int], Says("numbers that it takes; none: all")] = []
 

@@ -77,9 +77,19 @@ def options_of_file(known: LaunchFlags, tree: Mapping[str, Any]) -> dict[str, Sa
                 raise UsageError(msg)
         elif flag.as_null:
             said[flag.means] = True
+        elif flag.listed:
+            said.update((flag.means, _read(path, flag, each)) for each in _alone(path, flag, value))
         else:
             said[flag.means] = _read(path, flag, value)
     return said
+
+
+def _alone(path: str, flag: Flag, value: object) -> list[object]:
+    """The one word of a list, none of an empty one. Raises UsageError for several, or for what is no list."""
+    if not isinstance(value, list) or len(value) > 1:
+        msg = f"from: {path} {shown(value)}: not modelled; expected a list of one: {', '.join(flag.words)}"
+        raise UsageError(msg)
+    return value
 
 
 def _read(path: str, flag: Flag, value: object) -> Said:

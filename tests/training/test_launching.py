@@ -18,6 +18,8 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("torchtitan", "llama-3.1-8b", "8xh100", {"batch": 64, "tp": 2, "recompute": "full", "engine": "transformers"}),
     ("torchtitan", "qwen3-0.6b", "4xh100", {"batch": 64, "sequence": 2048, "zero": 0, "dtype": "bf16-autocast"}),
     ("torchtitan", "qwen3-0.6b", "h100", {"batch": 16, "dtype": "bf16"}),
+    ("torchtitan", "qwen3-0.6b", "8xh100", {"batch": 16, "dtype": "fp8-fsdp", "tp": 1, "pp": 1, "cp": 1}),
+    ("torchtitan", "qwen3-0.6b", "8xh100", {"batch": 16, "dtype": "fp8-fsdp-gather", "tp": 2, "pp": 1, "cp": 1}),
     ("torchtitan", "llama-3.1-70b", "64xh100",
      {"batch": 512, "pp": 4, "tp": 8, "schedule": "interleaved:4", "microbatch": 1, "recompute": "full"}),
     ("torchtitan", "qwen3-30b-a3b", "16xh200", {"batch": 64, "ep": 8, "tp": 1, "cp": 1, "recompute": "full"}),
@@ -93,6 +95,26 @@ def test_a_file_of_torchtitan_with_its_defaults(tmp_path: Path) -> None:
     assert step.question.recipe.name == "bf16-fsdp"
 
 
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ("", "filter_fqns: without output the head is narrow too"),
+        ('filter_fqns = ["output", "attention.wq"]', "expected a list of one: output"),
+        ('filter_fqns = ["output"]\nrecipe_name = "rowwise"', "recipe_name rowwise: not modelled; expected tensorwise"),
+        ('filter_fqns = ["output"]\nrecipe_name = "tensorwise"\nenable_fsdp_float8_all_gather = true',
+         "recipe_name does not go with enable_fsdp_float8_all_gather"),
+    ],
+)  # fmt: skip
+def test_fp8_that_is_not_modelled_is_refused(tmp_path: Path, fields: str, text: str) -> None:
+    path = tmp_path / "run.toml"
+    toml = TOML.replace("{mode}", '"full"').replace(
+        'flavor = "8B"', 'flavor = "8B"\nconverters = ["quantize.linear.float8"]'
+    )
+    path.write_text(f"{toml}\n[quantize.linear.float8]\n{fields}")
+    with pytest.raises(RooflineError, match=text):
+        train_launched(str(path), "8xh100")
+
+
 def test_eager_layers_that_do_not_stop_early_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text(TOML.replace("{mode}", '"full"').replace("enable = true", "enable = false"))
@@ -162,6 +184,7 @@ def test_other_ends_of_a_pipeline_are_refused(ends: str, text: str) -> None:
         ("megatron", {"zero": 3}, "of ZeRO 3 no flag is modelled"),
         ("megatron", {"lora": 8}, "no field says lora"),
         ("nemo", {}, "no argument list of that engine"),
+        ("megatron", {"dtype": "fp8-fsdp"}, "no flag says fp8-fsdp"),
     ],
 )
 def test_what_no_configuration_says_is_refused(engine: str, options: dict[str, Any], text: str) -> None:

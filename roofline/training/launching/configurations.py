@@ -62,7 +62,7 @@ def _toml(known: LaunchFlags, said: Mapping[str, Said]) -> str:
     sections: dict[str, list[str]] = {}
     for path, flag in known.file.options.items():
         if flag.means in said:
-            section, name = path.split(".")
+            section, _, name = path.rpartition(".")
             sections.setdefault(section, []).append(f"{name} = {_value(known, name, flag, said)}")
     return "\n\n".join("\n".join([f"[{section}]", *fields]) for section, fields in sections.items())
 
@@ -71,6 +71,8 @@ def _value(known: LaunchFlags, name: str, flag: Flag, said: Mapping[str, Said]) 
     value = value_of(known.name, name, flag, said[flag.means])
     if isinstance(value, bool):
         return "true" if value else "false"
+    if flag.listed:
+        return f'["{value}"]'
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

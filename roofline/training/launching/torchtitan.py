@@ -17,7 +17,7 @@ from roofline.training.question import Startable
 from roofline.training.step import TrainingStep
 
 _FORMATS = {"bf16-fsdp": ("fp32", "bf16"), "bf16-autocast": ("fp32", "bf16"), "bf16": ("bf16", "bf16"),
-            "fp32": ("fp32", "fp32")}  # fmt: skip
+            "fp32": ("fp32", "fp32"), "fp8-fsdp": ("fp32", "bf16"), "fp8-fsdp-gather": ("fp32", "bf16")}  # fmt: skip
 """Recipe -> what weights are kept in, and computed in."""
 
 _USUAL = {"local_batch": 8, "length": 2048}
@@ -44,6 +44,9 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
         "computed": computed, "replicas": replicas, "shards": shards, **degrees_said(step),
         "recompute": choice.policy.name, "compiled": q.request.engine.name == "torch-compile",
     }  # fmt: skip
+    if q.recipe.narrow is not None:
+        said |= {"converters": "fp8", "fp8_filter": "head"}
+        said |= {"fp8_gather": True} if q.recipe.narrow.gathers else {}
     if choice.policy.name == "full" and not said["compiled"]:
         said["stops"] = True  # as torch does, and this engine only where it is asked
     if layout.pp > 1:
@@ -73,6 +76,8 @@ def _check(step: TrainingStep) -> None:
         refuse("torchtitan", f"no field says kernels {q.request.asked['kernels']}; leave them out")
     if q.dropout:
         refuse("torchtitan", "no field says dropout; leave it out")
+    if q.recipe.narrow is not None and _mixes(q.request.model):
+        refuse("torchtitan", f"no field that is modelled narrows experts, of {q.request.model.name}; give bf16-fsdp")
     several = int(layout.dp * layout.cp) > 1
     if several and choice.sharding.zero not in STARTABLE.zero:
         refuse("torchtitan", f"no field says ZeRO {choice.sharding.zero}; give --zero 3, or 0")
@@ -94,6 +99,11 @@ def _flavor(model: Model) -> tuple[str, str]:
         refuse("torchtitan", f"{model.name} is none of its models; expected {', '.join(by_preset)}")
     family, flavor = by_preset[preset].split()
     return family, flavor
+
+
+def _mixes(model: Model) -> bool:
+    """Whether it is a mixture of experts."""
+    return "E" in model.program().sizes
 
 
 def _latent(model: Model) -> bool:
@@ -121,6 +131,9 @@ def options_of(said: Mapping[str, Said], devices: int) -> tuple[str, dict[str, A
     batch, microbatch = _batches(said, degrees)
     if "recompute" not in said:
         msg = "from: activation_checkpoint.mode is selective where it is left out, not modelled; expected none or full"
+        raise UsageError(msg)
+    if said.get("converters") and _mixes(load_model(model)):
+        msg = f"from: model.converters: experts, of {model}, stay wide under it, which is not modelled; leave it out"
         raise UsageError(msg)
     if said["recompute"] == "full" and not (said.get("compiled") or said.get("stops")):
         msg = "from: activation_checkpoint.early_stop is false where it is left out, which is not modelled; set it true"
@@ -177,4 +190,20 @@ def _sharding(said: Mapping[str, Said], degrees: Mapping[str, int]) -> dict[str,
         msg = "from: training.mixed_precision_param float32 beside training.dtype bfloat16 is not modelled"
         raise UsageError(msg)
     recipe = str(stored) if stored == computed else "bf16-autocast" if whole else "bf16-fsdp"
+    if said.get("converters"):
+        recipe = _narrow(said, recipe)
     return {"zero": 0 if whole else 3, "replicate": 1 if whole else replicas, "dtype": recipe}
+
+
+def _narrow(said: Mapping[str, Said], wide: str) -> str:
+    """The recipe in fp8 where ``wide`` is the one without. Raises UsageError for what is not modelled."""
+    if wide != "bf16-fsdp":
+        msg = f"from: quantize.linear.float8 beside {wide} is not modelled; expected float32 weights that are sharded"
+        raise UsageError(msg)
+    if "fp8_filter" not in said:
+        msg = "from: quantize.linear.float8.filter_fqns: without output the head is narrow too, not modelled; add it"
+        raise UsageError(msg)
+    if said.get("fp8_gather") and "fp8_scaling" in said:
+        msg = "from: quantize.linear.float8.recipe_name does not go with enable_fsdp_float8_all_gather; leave one out"
+        raise UsageError(msg)
+    return "fp8-fsdp-gather" if said.get("fp8_gather") else "fp8-fsdp"
