@@ -12,6 +12,7 @@ from shell import answer, refusal
 
 import roofline
 from roofline.buying.training_costs import Training
+from roofline.cost.kernel_shapes import GroupedShape
 from roofline.cost.saved_bytes import of_tensor, once
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import load_model
@@ -192,6 +193,17 @@ def test_the_most_bytes_are_those_of_the_fullest_stage() -> None:
     shardings = tuple(Sharding(zero) for zero in (0, 3))
     memory = memory_of(q, layouts, np.array([1, 2, 1]), (read_policy("none"), read_policy("full")), shardings)
     np.testing.assert_allclose(memory.most_bytes(), memory.fullest().total, rtol=1e-14)
+
+
+@pytest.mark.parametrize(("ep", "tokens"), [(1, 1024), (16, 1024 * 16 * 2 / 16), (64, 1024 * 2)])
+def test_a_device_sorts_the_tokens_that_are_sent_to_it(ep: int, tokens: float) -> None:
+    """Two experts of 64 for each token: what reaches a device of ep is its share of the pairs, whatever ep is."""
+    model = {**EXPERTS, "num_local_experts": 64}
+    given = {"sequence": 1024, "batch": 64, "tp": 1, "pp": 1, "microbatch": 1, "recompute": "none", "zero": 1}
+    operators = step(model, "64xh100", ep=ep, **given).steps.passes.operators
+    shape = next(each.cost.shape for each in operators if each.op.name == "experts_gate_up")
+    assert isinstance(shape, GroupedShape)
+    assert float(np.ravel(shape.tokens)[0]) == tokens
 
 
 def test_zero_saves_memory_and_3_on_one_device_is_none() -> None:
