@@ -79,8 +79,13 @@ class Staircase:
 
 
 def staircase(question: TrainingQuestion) -> Staircase:
-    """The staircase of a question's layers, at the degrees and the microbatch that are given, else at 1."""
-    layout, microbatch = Layout.of(**{**question.given, "dp": 1, "pp": 1}), question.microbatch or 1
+    """The staircase of a question's layers, at the degrees and the microbatch that are given, else at 1.
+
+    Of replicas there are as many as experts are spread over.
+    """
+    given = question.given
+    spread = max(1, given.get("ep", 1) // given.get("tp", 1))
+    layout, microbatch = Layout.of(**{**given, "dp": spread, "pp": 1}), question.microbatch or 1
     arrays = Layout(*(np.array([degree]) for degree in layout.to_dict().values()))
     steps = steps_of(question, arrays, np.array([microbatch]), (NOTHING,), (Sharding(0),))
     forward = [each for each in steps.passes.operators if Phase.FORWARD in each.group.phases and each.place == 1]
