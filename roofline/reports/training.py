@@ -125,8 +125,9 @@ def _remedies(step: TrainingStep) -> str:
 def _time_lines(step: TrainingStep) -> list[str]:
     t = step.timing
     ends = f"{quantity(t.low_s, 'time_s')} to {quantity(t.high_s, 'time_s')}"
-    read = step.question.request.model.lengths.unit or "tokens"
-    rate = f"{step.tokens_per_s:,.0f} {read}/s, {step.tokens_per_s / step.devices:,.0f} a device"
+    unit = step.question.request.model.lengths.unit  # a batch counts these, and not their tokens
+    per_s = step.question.batch / float(t.time_s) if unit else step.tokens_per_s
+    rate = f"{per_s:,.0f} {unit or 'tokens'}/s, {per_s / step.devices:,.0f} a device"
     hfu = f", HFU {step.hfu:.1%}" if step.choice.policy.name != "none" else ""
     return [f"step {quantity(t.time_s, 'time_s')} ({ends}): {rate}; MFU {step.mfu:.1%}{hfu}"]
 

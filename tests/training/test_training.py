@@ -29,6 +29,7 @@ from roofline.program.recompute import read_policy
 from roofline.program.saved import saved_tensors
 from roofline.program.training import training_program, with_loss
 from roofline.program.workload import Precision
+from roofline.reports.training import training_text
 from roofline.training.kept.optimizers import read_optimizer
 from roofline.training.kept.recipes import read_training_recipe
 from roofline.training.memory import memory_of
@@ -390,7 +391,9 @@ def test_senseless_questions_are_refused(asked: dict[str, Any], error: type[Exce
 
 def test_classifiers_and_encoders_train_on_replicas() -> None:
     """The classes of a head are a size of that operator alone, whose gradients replicas exchange too."""
-    found = roofline.train("vit-base-patch16-224", "8xh100", batch=64, dp=8, microbatch=8, zero=1).step
+    whole = roofline.train("vit-base-patch16-224", "8xh100", batch=64, dp=8, microbatch=8, zero=1)
+    found = whole.step
+    assert f"): {64 / float(found.timing.time_s):,.0f} images/s" in training_text(whole)
     exchanged = shard_training(found.question.network.step, Layout(dp=8), zero=1)
     sizes = {**exchanged.sizes, "B": 1, "T": 197, "S": 197}
     moved = sum(
