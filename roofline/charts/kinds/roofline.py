@@ -86,8 +86,8 @@ def describe_roofline(predictions: Prediction | Sequence[Prediction]) -> str:
             for phase, whole in prediction.phases.items()
         ]
         sentences.append(
-            f"Roofline of {label_of(prediction)} ({inputs_of(prediction)}): {names(phases)}; the expected ridge point "
-            f"is {ceilings.expected.ridge_point:.3g} FLOP/B, by the data sheet {ceilings.rated.ridge_point:.3g}."
+            f"Roofline of {label_of(prediction)} ({inputs_of(prediction)}): {'; '.join(phases)}; the expected ridge "
+            f"point is {ceilings.expected.ridge_point:.3g} FLOP/B, by the data sheet {ceilings.rated.ridge_point:.3g}."
         )
     return " ".join(sentences)
 
