@@ -160,8 +160,10 @@ def _load(subject: str | Path | Mapping[str, Any]) -> Model:
         beginning = f"unknown model {shown(subject)}; "
         if not str(failure).startswith(beginning):
             raise
-        models = str(failure).removeprefix(beginning).removeprefix("known: ")
-        msg = f"unknown layer or model {shown(subject)}; layers: roofline formula lists them; models: {models}"
+        near = str(failure).removeprefix(beginning).partition("?")[0]
+        meant = "" if near.startswith("known: ") else f"{near}? "
+        lists = "roofline formula lists the layers, roofline models list the models"
+        msg = f"unknown layer or model {shown(subject)}; {meant}{lists}"
         raise ConfigError(msg) from None
 
 

@@ -282,7 +282,7 @@ def test_no_cell_of_a_csv_is_a_formula_and_none_of_markdown_is_markup(tmp_path: 
     ("code", "words", "command"),
     [
         (3, "more than the 651 tokens", "predict llama-3.1-8b --hardware h100 --cp 100000 --context 651"),
-        (3, "layers: roofline formula lists them", "formula foo"),
+        (3, "roofline formula lists the layers, roofline models list the models", "formula foo"),
         (2, "roofline formula alone lists the layers", "formula --quantity bytes"),
         (2, "--keep is given 2 times; give it once", "formula attention --keep D --keep F"),
         (2, "--batch is given 3 times", "predict gpt2 --hardware h100 --batch 1 --batch 2 --batch=3"),
