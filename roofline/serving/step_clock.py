@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack
 
@@ -23,12 +23,13 @@ from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
 from roofline.program.op import Op
 from roofline.program.phases import Phase
-from roofline.program.program import Group
+from roofline.program.program import Group, Program
 from roofline.serving.batched_steps import Stages
 from roofline.serving.chunked_prefill import Stream, over_tokens, sees_all_ranks
 from roofline.serving.replica_layouts import ranks_of
 from roofline.serving.stream_times import StreamTime
 from roofline.timing.timing import total
+from roofline.timing.two_batches import beyond
 from roofline.version import versions
 
 _DECODER = (Phase.PREFILL, Phase.DECODE)
@@ -90,9 +91,6 @@ class StepClock:
         if (layout.pp > 1 and kind != "stages") or (ranks > 1 and kind != "ranks"):
             msg = f"layout {layout}: a step clock is of one replica without pipeline stages; give tp, ep or cp alone"
             raise UsageError(msg)
-        if ranks > 1 and request.engine.two_batches:
-            msg = "engine.two_batches: ranks are stepped without it; leave it out, or ask compare"
-            raise UsageError(msg)
         layout = replace(layout, dp=ranks)
         request = replace(request, workload=replace(request.workload, batch=ranks))  # a sequence of each
         self._asked = (model, hardware, options, kind)
@@ -106,12 +104,23 @@ class StepClock:
     def _look_up(self) -> None:
         """Begin tables of rows, and recordings of streams; of ranks what works on the tokens of all has its own."""
 
-        def rows(*, shared: bool | None) -> _Rows:
-            return _Rows.of(self._steps, self._checked, hosted=self._hosted, names=self._names, shared=shared)
+        def rows(*, shared: bool | None, keep: Keeps | None = None) -> _Rows:
+            asked = self._steps, self._checked
+            return _Rows.of(*asked, hosted=self._hosted, names=self._names, shared=shared, keep=keep)
 
         several = self._steps.layout.dp > 1
         self._rows = rows(shared=False if several else None)
         self._shared = rows(shared=True) if several else None
+        self._cut: dict[str, _Part] = {}
+        if several and self._steps.engine.two_batches:
+            placed = _placed(self._steps.program)
+            apart = {name for name, _ in placed}
+            rest = frozenset(group.name for group in self._steps.program.groups) - apart
+            streams = {"rest": rest, "attention": frozenset(apart)}
+            for kind in ("rest", "attention", "dispatch", "experts", "combine"):
+                own = rows(shared=False, keep=partial(_is_placed, placed, kind))
+                names = streams.get(kind)
+                self._cut[kind] = _Part(own, cache(partial(self._recorded, names=names)) if names else None)
         self._stream = cache(self._recorded)
         self._replayed = lru_cache(maxsize=4096)(self._replays)
 
@@ -180,21 +189,40 @@ class StepClock:
         The slowest sets all but the experts, which work on the tokens of all.
         """
         assert self._shared is not None, "of ranks that share experts"
-        own = max(self._own(new, context) for new, context in ranks)
         fullest = max(ranks, key=lambda rank: float(np.add.reduce(rank[0])))[0]
         decoding = sum(int(np.count_nonzero(new == 1.0)) for new, _ in ranks)
         prompts = sum(len(new) for new, _ in ranks) - decoding
         tokens = int(sum(np.add.reduce(new) for new, _ in ranks)) - decoding
         phase = Phase.PREFILL if prompts else Phase.DECODE
         replayed = self._replayed(phase, int(np.add.reduce(fullest)) + (self._checked - 1) * len(fullest))
-        if prompts:
-            own += float(self._shared.mixed(replayed, decoding, tokens, prompts))
+        everything = replayed, decoding, tokens, prompts
+        fewest = int(min(np.add.reduce(new) for new, _ in ranks)) if len(ranks) == self._steps.layout.dp else 0
+        if self._cut and self._steps.engine.halves(phase, fewest) == 2:  # all ranks, or none
+            own = self._in_halves(ranks, everything)
         else:
-            own += float(self._shared.decode(replayed, decoding))
+            own = max(self._own(new, context) for new, context in ranks) + self._shared.either(*everything)
         return float(self._rows.waited(own, max(len(new) for new, _ in ranks)))
 
-    def _own(self, new: Grid, context: Grid) -> float:
-        """What runs of the tokens of a step, without the wait for the host; of ranks without what all share. [s]"""
+    def _in_halves(self, ranks: Sequence[tuple[Grid, Grid]], everything: tuple[int, int, int, int]) -> float:
+        """A step in which layers that dispatch tokens run in two halves; without the wait for the host. [s]"""
+        assert self._shared is not None, "of ranks that share experts"
+
+        def slowest(kind: str, halves: int = 2) -> float:
+            return halves * max(self._own(new, context, self._cut[kind], halves) for new, context in ranks)
+
+        replayed, *counts = everything
+        attention, dispatch, experts, combine = map(slowest, ("attention", "dispatch", "experts", "combine"))
+        experts += 2 * self._shared.either(replayed, *(-(-count // 2) for count in counts))
+        seen = sum(float(beyond(sent, attention, experts)) for sent in (dispatch, combine))
+        return slowest("rest", 1) + attention + experts + seen
+
+    def _own(self, new: Grid, context: Grid, part: _Part | None = None, halves: int = 1) -> float:
+        """What runs of the tokens of a step, without the wait for the host; of ranks without what all share. [s]
+
+        Of a ``part`` of the operators alone, and of one of so many ``halves``.
+        """
+        if part is not None:
+            return self._own_part(new, context, part, halves)
         prefilling = new > 1.0
         decoding = len(new) - int(np.count_nonzero(prefilling))
         checked, later = decoding * self._checked, context + (self._checked - 1) if self._checked > 1 else context
@@ -211,6 +239,23 @@ class StepClock:
             weights = np.multiply(~prefilling, 1.0 / decoding)
             seconds += self._stream(Phase.DECODE, replayed).one(float(decoding), new, later, weights)
         return float(seconds)
+
+    def _own_part(self, new: Grid, context: Grid, part: _Part, halves: int) -> float:
+        prefilling = new > 1.0
+        prompts = int(np.count_nonzero(prefilling))
+        decoding, tokens = len(new) - prompts, int(np.add.reduce(new)) - (len(new) - prompts)
+        phase = Phase.PREFILL if prompts else Phase.DECODE
+        replayed = self._replayed(phase, tokens + decoding * self._checked)
+        seconds = part.rows.either(replayed, *(-(-count // halves) for count in (decoding, tokens, prompts)))
+        if part.stream is None:
+            return seconds
+        lengths = ((Phase.DECODE, ~prefilling, decoding, context + (self._checked - 1)),
+                   (Phase.PREFILL, prefilling, prompts, context))  # fmt: skip
+        for each, mask, count, attended in lengths:
+            if count:
+                weights: Grid = np.multiply(mask, 1.0 / count)
+                seconds += part.stream(each, replayed).one(count / halves, new, attended, weights)
+        return seconds
 
     def steps(self, batches: Grid) -> Grid:
         """The times of many steps: an array of (steps, requests, 2), without a request where new tokens are 0. [s]
@@ -313,9 +358,9 @@ class StepClock:
     def _replays(self, phase: Phase, tokens: int) -> int:
         return int(self._steps.engine.replays(phase, tokens))
 
-    def _recorded(self, phase: Phase, replayed: int) -> StreamTime:
-        s = self._steps
-        return StreamTime.of(s.program, phase, s.precision, s.machine, replayed, self._checked, self._names)
+    def _recorded(self, phase: Phase, replayed: int, names: Collection[str] | None = None) -> StreamTime:
+        s, own = self._steps, self._names if names is None else names
+        return StreamTime.of(s.program, phase, s.precision, s.machine, replayed, self._checked, own)
 
 
 @dataclass(eq=False, slots=True)
@@ -370,6 +415,25 @@ def _made(model: AnyModel, hardware: Hardware, options: Any, kind: Kind, checked
     return found if checked == 1 and hosted else found.checking(checked, hosted=hosted)
 
 
+Keeps: TypeAlias = Callable[[Group, Op], bool]
+
+
+def _placed(program: Program) -> dict[tuple[str, str], str]:
+    """What each operator is of layers that dispatch tokens: attention, dispatch, experts or combine."""
+    found: dict[tuple[str, str], str] = {}
+    for group in program.groups:
+        sends = [at for at, op in enumerate(group.ops) if op.transfer is not None and op.transfer.dispatches]
+        for at, op in enumerate(group.ops if sends else ()):
+            inside = "experts" if sends[0] < at < sends[-1] else "attention"
+            kind = inside if at not in sends else "dispatch" if at == sends[0] else "combine"
+            found[group.name, op.name] = kind
+    return found
+
+
+def _is_placed(placed: Mapping[tuple[str, str], str], kind: str, group: Group, op: Op) -> bool:
+    return placed.get((group.name, op.name), "rest") == kind
+
+
 @lru_cache(maxsize=1024)
 def _even(count: int) -> Grid:
     return np.full(count, 1.0 / count)
@@ -387,6 +451,14 @@ def _averaged(stream: StreamTime, mask: Any, count: Any, new: Grid, context: Gri
 def _host_s(steps: Steps, requests: int) -> float:
     costs = host_costs(steps.engine, requests)
     return float(total((cost.count, steps.machine.time(cost)) for cost in costs).time_s)
+
+
+@dataclass(slots=True)
+class _Part:
+    """Some operators of a step: what is looked up by rows, and the recordings of its attention, None without any."""
+
+    rows: _Rows
+    stream: Callable[[Phase, int], StreamTime] | None
 
 
 @dataclass(slots=True)
@@ -412,11 +484,11 @@ class _Rows:
     @classmethod
     def of(
         cls, steps: Steps, checked: int = 1, *, hosted: bool = True, names: Collection[str] | None = None,
-        shared: bool | None = None,
+        shared: bool | None = None, keep: Keeps | None = None,
     ) -> _Rows:  # fmt: skip
         """Those of a program's steps, or of some of its groups, with the time of the host or without.
 
-        ``shared``: of what works on the tokens of all ranks alone, or of all else.
+        ``shared``: of what works on the tokens of all ranks alone, or of all else; ``keep`` says of which besides.
         """
         by_phase = [
             [
@@ -425,6 +497,7 @@ class _Rows:
                 if not op.sees_context
                 and (names is None or group.name in names)
                 and shared in (None, sees_all_ranks(op))
+                and (keep is None or keep(group, op))
             ]
             for phase in (Phase.DECODE, Phase.PREFILL)
         ]
@@ -442,6 +515,12 @@ class _Rows:
             found[f"{name}_last"] = [(group, op) for group, op in ops if op.local.get("T") == 1]
         none, one = (_host_s(steps, requests) if hosted else 0.0 for requests in (0, 1))
         return cls(steps, found, (none, one - none), checked, int(steps.layout.dp) if shared else 1)
+
+    def either(self, replayed: int, decoding: int, tokens: int, prompts: int) -> float:
+        """Of a step with so many ``prompts``, which may be none. [s]"""
+        if prompts:
+            return float(self.mixed(replayed, decoding, tokens, prompts))
+        return float(self.decode(replayed, decoding))
 
     def decode(self, replayed: int, sequences: Any) -> Any:
         """Of a step that decodes alone; of many steps, an array. [s]"""

@@ -65,6 +65,15 @@ def exposed(
     return found
 
 
+def beyond(sent: Number, attention: Number, experts: Number) -> Number:
+    """What is seen of a message of both halves, one of which has attention beside it and the other experts. [s]
+
+    >>> beyond(4.0, 3.0, 6.0)
+    0.5
+    """
+    return (maximum(sent - attention, 0 * sent) + maximum(sent - experts, 0 * sent)) / 2
+
+
 class _Span:
     """What a kind of work takes of a step, by the ends of its band. [s]"""
 
@@ -82,10 +91,6 @@ class _Span:
     def seen(self, beside: tuple[_Span, _Span]) -> tuple[Number, Number, Number, Number]:
         """The parts of bound, low end, time and high end that are seen beside attention and experts."""
         attention, experts = beside
-
-        def beyond(own: Number, a: Number, e: Number) -> Number:
-            return (maximum(own - a, 0 * own) + maximum(own - e, 0 * own)) / 2
-
         time = minimum(beyond(self.time, attention.time, experts.time), self.time)
         whole = maximum(self.bound - (attention.bound + experts.bound), 0 * self.bound)
         bound = minimum(whole, time)

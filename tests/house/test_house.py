@@ -273,8 +273,8 @@ VERBS = {
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "
     "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
-    "compare": f"--hardware {SERVING} --batch --input --dims --strict --launch --verify --json --output -o --wide "
-    "--quiet --pareto --help-all",
+    "compare": f"--hardware {SERVING} --offload --batch --input --dims --strict --launch --verify --json --output -o "
+    "--wide --quiet --pareto --help-all",
     "size": "--hardware --load --concurrency --users --activity --headroom --budget --power "
     f"{SERVING} --prefill-on --offload --input --dims --strict --launch --verify --json --output -o --wide --quiet "
     "--help-all",

@@ -42,6 +42,21 @@ def test_ranks_alike_take_the_step_of_predict(clock: StepClock, batch: int) -> N
     assert clock.seconds_of_ranks([(read, read)] * 4) == pytest.approx(prompt, rel=1e-9)
 
 
+@pytest.mark.parametrize("batch", [1, 8, 64, 150])
+def test_ranks_in_halves_take_the_step_of_predict(batch: int) -> None:
+    """vLLM cuts steps from 32 tokens of a rank on."""
+    cut: dict[str, Any] = {"set": {"engine.two_batches": True}, "dp": 4, "ep": 4}
+    clock, new, attended = StepClock.of_ranks(MODEL, "4xl40s", **cut), np.ones(batch), np.full(batch, 1000.0)
+    found = roofline.predict(MODEL, "4xl40s", batch=4 * batch, context=1000, **cut)
+    assert bool(found.dispatch_hidden) == (batch >= 32)
+    assert clock.seconds_of_ranks([(new, attended)] * 4) == pytest.approx(found.tpot_s, rel=1e-9)
+    assert clock.seconds_of_ranks([(new, attended)] * 3) > 0  # one is idle, and none is cut
+    read = np.full(1, 1024.0)
+    prompt = roofline.predict(MODEL, "4xl40s", batch=4, prompt=1024, phase="prefill", **cut)
+    assert prompt.dispatch_hidden
+    assert clock.seconds_of_ranks([(read, read)] * 4) == pytest.approx(prompt.ttft_s, rel=1e-9)
+
+
 def test_the_slowest_rank_sets_the_step_and_experts_see_the_tokens_of_all(clock: StepClock) -> None:
     def step(*contexts: float, batch: int = 16) -> float:
         return clock.seconds_of_ranks([(np.ones(batch), np.full(batch, context)) for context in contexts])
@@ -93,7 +108,6 @@ def test_one_request_at_a_time_waits_for_nobody() -> None:
         ({"offload": "kv=100GB"}, "ranks that share experts are not simulated with offload"),
         ({"speculate": "3:0.7"}, "ranks that share experts are not simulated with speculate"),
         ({"prefill_on": "4xh100"}, "ranks that share experts are not simulated with prefill_on"),
-        ({"set": {"engine.two_batches": True}}, "engine.two_batches: ranks are stepped without it"),
     ],
 )
 def test_what_ranks_are_not_simulated_with_is_refused(asked: dict[str, Any], told: str) -> None:
