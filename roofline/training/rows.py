@@ -137,7 +137,19 @@ class Steps:
         """What both passes of a microbatch take at each place, under each policy."""
         both = [total([(1, self.passes.forward[place]), (1, self.passes.backward[place])]) for place in STAGES]
         again = [total([(1, both[1]), (1, self.passes.again(policy))]) for policy in self.memory.policies]
-        return [both[0], _timings(again, POLICY_AXIS), both[2]]
+        layers = _timings(again, POLICY_AXIS)
+        return [both[0], self._beside(layers) if self.memory.question.schedule.paired else layers, both[2]]
+
+    def _beside(self, layers: Timing) -> Timing:
+        """The passes of layers whose tokens are sent to experts behind the other microbatch of a pair: at best.
+
+        Source: DeepSeek-V3 (arXiv 2412.19437), section 3.2.1: all-to-alls are hidden.
+        """
+        own = [each for each in self.passes.operators if each.place == 1 and each.cause == "expert_parallel"]
+        sent = total((each.cost.count, each.timing) for each in own)
+        bound, low = (maximum(end, whole - end) for end, whole in
+                      ((sent.bound_s, layers.bound_s), (sent.low_s, layers.low_s)))  # fmt: skip
+        return replace(layers, bound_s=minimum(bound, low), low_s=low)
 
     def _most(self, places: Sequence[Timing]) -> Timing:
         """The stage that takes longest, of what the three places take; it is made of what all of them are made of."""
