@@ -23,16 +23,16 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("torchtitan", "llama-3.1-70b", "64xh100",
      {"batch": 512, "pp": 4, "tp": 8, "schedule": "interleaved:4", "microbatch": 1, "recompute": "full"}),
     ("torchtitan", "qwen3-30b-a3b", "16xh200", {"batch": 64, "ep": 8, "tp": 1, "cp": 1, "recompute": "full"}),
-    ("torchtitan", "deepseek-v2-lite", "16xh100", {"batch": 64, "ep": 8, "recompute": "full"}),
+    ("torchtitan", "deepseek-v2-lite", "16xh100", {"batch": 64, "ep": 8, "tp": 1, "cp": 1, "recompute": "full"}),
     ("megatron", "gpt2", "8xa100", {"batch": 64, "sequence": 1024, "dropout": True, "kernels": "materialised"}),
     ("megatron", "llama-3.1-70b", "64xh100", {"batch": 512, "pp": 4, "tp": 8, "sp": 8, "schedule": "interleaved:5"}),
     ("torchtitan", "llama-3.1-8b", "32xh100", {"batch": 64, "tp": 2, "cp": 1, "pp": 1, "replicate": 4}),
-    ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "recompute": "every:2", "zero": 1}),
+    ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "cp": 1, "recompute": "every:2", "zero": 1}),
     ("megatron", "qwen3-8b", "32xh100", {"batch": 64, "tp": 2, "cp": 1, "pp": 1, "zero": 1, "replicate": 4}),
     ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "tp": 2, "sp": 2, "pp": 1, "cp": 1, "dtype": "fp8-mixed"}),
     ("megatron", "llama-3.1-405b", "512xh100",
      {"batch": 512, "tp": 8, "sp": 8, "pp": 8, "cp": 1, "microbatch": 1, "recompute": "full", "zero": 1}),
-    ("megatron", "qwen2.5-7b", "8xh100", {"batch": 64, "tp": 4, "dtype": "fp16-mixed"}),
+    ("megatron", "qwen2.5-7b", "8xh100", {"batch": 64, "tp": 4, "pp": 1, "dtype": "fp16-mixed"}),
     ("megatron", "mixtral-8x7b", "64xh100", {"batch": 256, "ep": 8, "tp": 1, "optimizer": "sgd-momentum"}),
     ("megatron", "qwen3-30b-a3b", "64xh100", {"batch": 256, "ep": 8, "tp": 1, "cp": 1, "sequence": 2048}),
 ]  # fmt: skip
@@ -188,8 +188,9 @@ def test_other_ends_of_a_pipeline_are_refused(ends: str, text: str) -> None:
     ],
 )
 def test_what_no_configuration_says_is_refused(engine: str, options: dict[str, Any], text: str) -> None:
+    alone: dict[str, Any] = {"batch": 64, "tp": 1, "pp": 1, "cp": 1}
     with pytest.raises(RooflineError, match=text):
-        configuration(train_to_launch("qwen3-0.6b", "8xh100", engine, batch=64, **options).step, engine)
+        configuration(train_to_launch("qwen3-0.6b", "8xh100", engine, **alone, **options).step, engine)
 
 
 def test_what_an_engine_has_not_is_refused_before_anything_is_searched() -> None:
