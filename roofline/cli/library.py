@@ -90,7 +90,7 @@ def models_record(code: str, flags: ModelRecordFlags) -> None:
     from roofline.models.sources import is_code
 
     if not is_code(code):
-        refuse(f"models record {code!r}: expected code, my.py:make_model or transformers:config.json")
+        refuse(f"models record {code!r}: expected code, my.py:make_model, transformers: or diffusers:config.json")
     output = flags["output"] or Path(f"{code.rpartition(':')[2].removesuffix('.json')}.json")
     if output.suffix != ".json":
         refuse(f"-o {output}: expected a name that ends in .json")

@@ -12,6 +12,8 @@ from roofline.options.groups import Tracing
 if TYPE_CHECKING:
     from roofline.models.model import Model
 
+_CODE = "my.py:make_model, transformers: or diffusers:config.json"
+
 
 def model_of(
     text: str, asked: Tracing, *, batch: object = None, prompt: object = None, training: bool = False,
@@ -38,7 +40,7 @@ def model_of(
             text, *given, strict=asked["strict"], ones=ones, at=at, training=training, decoding=decoding
         )  # fmt: skip
     if strange := [name for name in ("input", "strict") if asked.get(name)]:
-        refuse(f"--{strange[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
+        refuse(f"--{strange[0]} goes with a MODEL that is code: {_CODE}")
     return _recorded(text, asked["dims"]) if asked["dims"] else text
 
 
@@ -49,7 +51,7 @@ def recorded_models(models: str, asked: Tracing, folder: Path) -> str:
     names = [name.strip() for name in models.split(",")]
     traced = {name: model_of(name, asked) for name in names if is_code(name)}
     if not traced and (given := [name for name in ("input", "dims", "strict") if asked.get(name)]):
-        refuse(f"--{given[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
+        refuse(f"--{given[0]} goes with a MODEL that is code: {_CODE}")
     files = {
         name: folder / f"{name.rpartition(':')[2].removesuffix('.json').rpartition('/')[2]}.json" for name in traced
     }

@@ -334,7 +334,9 @@ def _without_type(fields: Mapping[str, Any]) -> str:
 def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
     model_type = fields.get("model_type")
     if model_type is None and isinstance(pipeline := fields.get("_class_name"), str):
-        msg = f"{where}: {shown(pipeline)} of diffusers is not modelled; trace it: roofline predict my.py:make_model"
+        msg = (
+            f"{where}: {shown(pipeline)} of diffusers is not modelled; trace it: roofline predict diffusers:CONFIG.json"
+        )
         raise ConfigError(msg)
     if not isinstance(model_type, str):
         given = "has no model_type" if model_type is None else f"model_type {shown(model_type)} is not modelled"

@@ -32,6 +32,9 @@ GENERATOR = "roofline_generator"
 TRANSFORMERS = "transformers:"
 """What the configuration of a module of transformers begins with that is to be traced."""
 
+DIFFUSERS = "diffusers:"
+"""What the configuration of a module of diffusers begins with that is to be traced, or the name of a recorded one."""
+
 _DOWNLOAD = "hf:"
 """What a hub id begins with that may be downloaded; without it nothing ever waits for a network."""
 
@@ -78,9 +81,21 @@ def find_source(model: str | Path | Mapping[str, Any]) -> Source:
     if is_code(text):
         msg = f"{shown(text)} is code; trace it: roofline models record, or roofline.trace(module, inputs) in Python"
         raise ConfigError(msg)
+    if text.startswith(DIFFUSERS):
+        return _recorded_of_diffusers(text.removeprefix(DIFFUSERS))
     if text.startswith(_DOWNLOAD):
         return _from_file(_downloaded(text.removeprefix(_DOWNLOAD)))
     return _from_gguf(path) if path.suffix == ".gguf" else _from_path(text, path)
+
+
+def _recorded_of_diffusers(name: str) -> Source:
+    """The generator, or the trace, that is shipped under a name. Raises ConfigError where there is none."""
+    known = [*generator_names(), *trace_names()]
+    if name.lower() in known:
+        return preset_source(name)
+    near = near_matches(name.lower(), known)
+    msg = f"{DIFFUSERS}{shown(name)}: no such file or folder, and nothing recorded is called so; {near}"
+    raise ConfigError(msg)
 
 
 def _from_path(text: str, path: Path) -> Source:
@@ -122,9 +137,13 @@ def _speaking(folder: Path) -> Path:
 def is_code(text: str) -> bool:
     """Whether a model is named by code that builds it: ``FILE.py:FUNCTION``, ``transformers:CONFIG.json``.
 
+    ``diffusers:`` names code where a file or a folder follows, else what is recorded.
+
     >>> [is_code(text) for text in ("my.py:make_model", "transformers:config.json", "llama-3.1-8b", "hf:owner/name")]
     [True, True, False, False]
     """
+    if text.startswith(DIFFUSERS):
+        return os.path.lexists(text.removeprefix(DIFFUSERS))
     return text.startswith(TRANSFORMERS) or ".py:" in text or text.endswith(".py")
 
 

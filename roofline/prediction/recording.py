@@ -234,11 +234,11 @@ class Recording:
                 if (square > 0) is True:
                     roots.append((power(rise * rise + 4 * square * (free - none), 0.5) - rise) / (2 * square))
                 elif (square == 0) is True:
-                    lines.append((none, rise))
+                    lines += [(none, rise)] if (rise == 0) is not True else []  # such as a mask that no batch changes
                 else:
                     return None
         roots += [(free - constant) / rise for constant, rise in _binding(lines)]
-        return maximum(0, whole(reduce(minimum, roots)))
+        return maximum(0, whole(reduce(minimum, roots))) if roots else None
 
 
 def _of_one(pairs: Pairs, machine: Machine) -> dict[str, Number]:

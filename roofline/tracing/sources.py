@@ -1,8 +1,9 @@
-"""Modules by name: the function of a file that builds one, or the class of transformers that a config.json names."""
+"""Modules by name: the function of a file that builds one, or the class of a library that a config.json names."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 
 from roofline.errors import MissingExtraError, UsageError, shown
 from roofline.models.model import Model
-from roofline.models.sources import TRANSFORMERS
+from roofline.models.sources import DIFFUSERS, TRANSFORMERS, read_json
 from roofline.number import exact
 from roofline.tracing.inputs import CACHE, HINTS, Given, Input, read_inputs
 from roofline.tracing.trace import Mode, import_torch, trace
@@ -22,7 +23,7 @@ def trace_source(
     where: str, inputs: Mapping[str, Given], dims: Mapping[str, int], *, strict: bool = False,
     ones: Collection[str] = (), at: Mapping[str, int] | None = None, training: bool = False, decoding: bool = False,
 ) -> Model:  # fmt: skip
-    """The module that ``FILE.py:FUNCTION`` builds or ``transformers:CONFIG.json`` names, traced.
+    """The module that ``FILE.py:FUNCTION`` builds, or a ``CONFIG.json`` of ``transformers:`` or ``diffusers:``, traced.
 
     The code of the file is run: it builds the module, without memory for its weights, and calls it once. What it prints
     goes to stderr. It runs ``at`` the batch and the length that are asked about, and once more with each letter of
@@ -43,6 +44,10 @@ def trace_source(
                 usual |= _labels(module)
             if decoding:
                 usual = _one_token(module, usual)
+            return _checked(module, {**usual, **inputs}, dims, type(module).__name__, (ones, at), mode, strict=strict)
+        if where.startswith(DIFFUSERS):
+            module, usual = from_diffusers(where.removeprefix(DIFFUSERS))
+            _check_caches(inputs, where, decoding)
             return _checked(module, {**usual, **inputs}, dims, type(module).__name__, (ones, at), mode, strict=strict)
         build = load_function(where, where, lambda: blaming(where))
         with blaming(where), hollow():
@@ -168,6 +173,54 @@ def from_transformers(path: str, *, weights: bool = False) -> tuple[Any, dict[st
         if not weights and getattr(config, "dtype", None) is not None:  # grouped matmuls take no other
             module = module.to(config.dtype)
     return module, _usual_inputs(config, module)
+
+
+def from_diffusers(path: str, *, weights: bool = False) -> tuple[Any, dict[str, str]]:
+    """The module of a configuration of diffusers, without weights or with random ones, and the inputs that it takes.
+
+    ``path``: a config.json, or the folder that holds one. Raises UsageError for a pipeline, of which one network is to
+    be named, and MissingExtraError without diffusers.
+    """
+    from roofline.tracing.hollow import hollow  # noqa: PLC0415  (needs torch)
+    from roofline.tracing.running import blaming  # noqa: PLC0415
+
+    file = Path(path) / "config.json" if Path(path).is_dir() else Path(path)
+    said = f"{DIFFUSERS}{path}"
+    if (index := Path(path) / "model_index.json").exists() or file.name == "model_index.json":
+        parts = sorted(each.parent.name for each in (index if index.exists() else file).parent.glob("*/config.json"))
+        msg = f"{said}: is a pipeline of several networks; give one: {', '.join(parts) or 'transformer'}"
+        raise UsageError(msg)
+    fields = read_json(file, "the config.json of a module of diffusers")
+    try:
+        diffusers: Any = importlib.import_module("diffusers")
+    except ImportError:
+        msg = f"building {said} needs diffusers, which is not installed: pip install diffusers"
+        raise UsageError(msg) from None
+    name = fields.get("_class_name")
+    made = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if made is None:
+        msg = f"{said}: diffusers {diffusers.__version__} has no {shown(name)}; expected its _class_name"
+        raise UsageError(msg)
+    with blaming(said), contextlib.nullcontext() if weights else hollow():
+        module = made.from_config(fields)
+    return module, _latents(str(name), module.config)
+
+
+def _latents(name: str, config: Any) -> dict[str, str]:
+    """What a denoising network is given, of those whose forward takes tensors alone; none of others."""
+    side = getattr(config, "sample_size", 64)
+    sizes = f"B,{getattr(config, 'in_channels', 0)},{side},{side}"
+    text = {"timestep": "int:B"}
+    if name == "UNet2DConditionModel":
+        return {"sample": sizes, **text, "encoder_hidden_states": f"B,77,{config.cross_attention_dim}"}
+    if name == "DiTTransformer2DModel":
+        return {"hidden_states": sizes, **text, "class_labels": "B"}
+    if name == "SD3Transformer2DModel":
+        given = {"hidden_states": sizes, "encoder_hidden_states": f"B,333,{config.joint_attention_dim}"}
+        return {**given, "pooled_projections": f"B,{config.pooled_projection_dim}", "timestep": "B"}
+    if name == "PixArtTransformer2DModel":
+        return {"hidden_states": sizes, **text, "encoder_hidden_states": f"B,300,{config.caption_channels}"}
+    return {}
 
 
 _LABELS = {

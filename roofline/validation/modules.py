@@ -12,10 +12,10 @@ from roofline.classes import frozen
 from roofline.errors import MissingExtraError, RooflineError, UsageError
 from roofline.models.families import FAMILIES
 from roofline.models.model import Model
-from roofline.models.sources import TRANSFORMERS
+from roofline.models.sources import DIFFUSERS, TRANSFORMERS
 from roofline.program.phases import Phase
 from roofline.tracing.inputs import Input
-from roofline.tracing.sources import check_module, from_transformers, load_function
+from roofline.tracing.sources import check_module, from_diffusers, from_transformers, load_function
 from roofline.validation.capture import storage_addresses
 from roofline.validation.devices import Device
 
@@ -63,12 +63,16 @@ def _from_transformers(model: Model) -> Any:
 
 
 def load_module(where: str, device: Device, dtype: str) -> Any:
-    """The module that a function of a file builds, ``file.py:build``, or ``transformers:config.json`` names.
+    """The module that a function of a file builds, ``file.py:build``, or that ``transformers:`` or
+    ``diffusers:config.json`` names.
 
     Raises UsageError for what is not there.
     """
     if where.startswith(TRANSFORMERS):
         module, _ = from_transformers(where.removeprefix(TRANSFORMERS), weights=True)
+        return module.to(device.kind, device.dtype(dtype)).eval()
+    if where.startswith(DIFFUSERS):
+        module, _ = from_diffusers(where.removeprefix(DIFFUSERS), weights=True)
         return module.to(device.kind, device.dtype(dtype)).eval()
     build = load_function(where, f"--module {where!r}", lambda: blaming(where))
     with blaming(where):

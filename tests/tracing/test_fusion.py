@@ -23,6 +23,7 @@ from roofline.options.words import Fusion  # noqa: E402
 from roofline.program.conventions import Conventions  # noqa: E402
 from roofline.program.phases import Phase  # noqa: E402
 from roofline.program.workload import Precision  # noqa: E402
+from roofline.sweeps.sweep import open_sweep  # noqa: E402
 
 BF16 = Precision("bf16", "bf16", "bf16")
 B, S, HEADS, WIDE = 2, 64, 4, 8
@@ -118,6 +119,15 @@ def test_an_eager_engine_fuses_nothing_and_a_preset_is_refused() -> None:
         roofline.predict("gpt2", "h100", fusion="none")
     with pytest.raises(UsageError, match="fusion none goes with a traced module"):
         roofline.formula("gpt2", fusion="none")
+
+
+def test_a_mask_that_no_batch_changes_does_not_bound_the_batch_of_a_sweep(tmp_path: Any) -> None:
+    traced("masked").write_trace(tmp_path / "own.json")
+    asked = ("--hardware", "h100", "--batch", "1,2", "--prompt", "64")
+    assert run("sweep", str(tmp_path / "own.json"), *asked, "-o", str(tmp_path / "swept"))[0] == 0
+    found = open_sweep(tmp_path / "swept").scan().to_table(columns=["max_batch"]).to_pylist()
+    most = roofline.predict(traced("masked"), "h100", batch=2, prompt=64).memory.max_batch
+    assert [row["max_batch"] for row in found] == [most, most]
 
 
 def test_the_answer_says_which_was_taken(tmp_path: Any) -> None:

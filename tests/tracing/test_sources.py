@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from shell import refusal, roofline
 
+from roofline.errors import ConfigError
+from roofline.models.model import load_model
 from roofline.prediction.predict import predict
 from roofline.sweeps.sweep import open_sweep
 
 pytest.importorskip("torch")
+
+from torch import nn
 
 CODE = """
 import torch
@@ -206,6 +213,48 @@ def test_a_configuration_of_transformers_is_traced_as_its_class(tmp_path: Path) 
     assert (traced["model"], traced["parameters"]) == ("BertModel", ours["parameters"])
     assert traced["phases"]["encode"]["flops"] == ours["phases"]["encode"]["flops"]
     assert traced["memory"]["weights_bytes"] == ours["memory"]["weights_bytes"]
+
+
+class Denoiser(nn.Module):  # type: ignore[misc]
+    """What a library of diffusers might have."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(**fields)
+        self.linear = nn.Linear(fields["in_channels"], 8)
+
+    @classmethod
+    def from_config(cls, fields: dict[str, Any]) -> Denoiser:
+        return cls(fields)
+
+    def forward(self, hidden_states: Any, timestep: Any, class_labels: Any) -> Any:
+        assert timestep.shape == class_labels.shape
+        return self.linear(hidden_states.permute(0, 2, 3, 1))
+
+
+def test_a_configuration_of_diffusers_is_traced_as_its_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = SimpleNamespace(__version__="0.42.1", DiTTransformer2DModel=Denoiser)
+    part = tmp_path / "transformer"
+    part.mkdir()
+    fields = {"_class_name": "DiTTransformer2DModel", "in_channels": 4, "sample_size": 16}
+    (part / "config.json").write_text(json.dumps(fields))
+    asked = ("predict", f"diffusers:{part}", "--hardware", "h100", "--batch", "2", "--json")
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    assert "needs diffusers, which is not installed: pip install diffusers" in refusal(2, *asked)
+    monkeypatch.setitem(sys.modules, "diffusers", library)
+    found = json.loads(roofline(*asked)[1])
+    assert (found["parameters"], found["phases"]["encode"]["flops"]) == (40, 2 * 2 * 16 * 16 * 4 * 8)
+    (tmp_path / "model_index.json").write_text("{}")
+    whole = refusal(2, "predict", f"diffusers:{tmp_path}", "--hardware", "h100")
+    assert "is a pipeline of several networks; give one: transformer" in whole
+    (part / "config.json").write_text(json.dumps({"_class_name": "Other"}))
+    assert 'diffusers 0.42.1 has no "Other"' in refusal(2, *asked)
+
+
+def test_a_name_of_diffusers_is_what_is_recorded_under_it() -> None:
+    assert load_model("diffusers:flux.1-dev").parameters == load_model("flux.1-dev").parameters
+    with pytest.raises(ConfigError, match=r'diffusers:"flux": no such file or folder, and nothing recorded'):
+        load_model("diffusers:flux")
 
 
 def test_train_takes_code_and_says_where_it_has_no_loss(file: str) -> None:
