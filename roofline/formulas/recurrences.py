@@ -76,6 +76,17 @@ RECURRENCES: dict[str, Layer] = {
         _step(linear_recurrence.linear_recurrence),
         linear_recurrence.linear_recurrence,
     ),
+    "lightning_scan": Layer(
+        "lightning attention over a prompt", _scan(linear_recurrence.lightning_scan), linear_recurrence.lightning_scan
+    ),
+    "lightning_step": Layer(
+        "lightning attention of one token", fixed(linear_recurrence.lightning_step()), linear_recurrence.lightning_step
+    ),
+    "lightning_attention": Layer(
+        "lightning attention and what is around it, a step of decode",
+        _step(linear_recurrence.lightning_attention),
+        linear_recurrence.lightning_attention,
+    ),
     "recurrent_block": Layer(
         "Griffin's recurrent block, a step of decode",
         _step(linear_recurrence.recurrent_block),

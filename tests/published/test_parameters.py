@@ -97,6 +97,7 @@ STATED = {
     "kimi-linear-48b-a3b": "49",
     "minimax-m2": "229",
     "minimax-m3": "4.3e2",
+    "minimax-text-01": "456",
     "ministral-3-8b": "8.4",
     "olmo-3-7b": "7",
     "olmo-3-32b": "32",

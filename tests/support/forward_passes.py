@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from modules import counted_pass, our_flops
+from modules import cache_of, counted_pass, our_flops
 from scan_counts import expected, kind_of
 from shapes_alone import shapes_alone
 
@@ -60,9 +60,9 @@ def check_steps(
     model: Model, module: Any, keywords: Mapping[str, Any], sizes: tuple[int, int], before: Any = 0
 ) -> None:
     """A prompt of ``sizes``, sequences and tokens, behind FLOPs of something else; then one token, by the cache."""
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
     own = "cache_params" if "cache_params" in inspect.signature(module.forward).parameters else "past_key_values"
-    kept = {"use_cache": True, own: transformers.DynamicCache(config=module.config.get_text_config())}
+    kept = {"use_cache": True, own: cache_of(module)}
     batch, prompt = sizes
     assert _flops(model, batch, 0, prompt) + before == seen_of(module, **kept, **keywords)[0]
     one = torch.ones(batch, 1, dtype=torch.long)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from contextlib import nullcontext
+from copy import deepcopy
 from fractions import Fraction
 from typing import Any
 from unittest import mock
@@ -35,7 +37,7 @@ def _configuration(model_type: str, **fields: Any) -> Any:
 def _built(model_type: str, fields: Mapping[str, Any], **kernels: Any) -> Any:
     """The Hugging Face module of the fields of a file; what stands beside a network, its processors, is none of it."""
     transformers = pytest.importorskip("transformers")
-    named = {name: value for name, value in fields.items() if name not in _BESIDE}
+    named = deepcopy({name: value for name, value in fields.items() if name not in _BESIDE})  # classes edit mappings
     named |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)  # in any vocabulary
     config = _configuration(model_type, **named, **kernels)
     return getattr(transformers, fields["architectures"][0])(config).eval()
@@ -87,6 +89,14 @@ def our_flops(model: Model, phase: Phase, **sizes: int) -> Fraction:
     program = model.program(AS_TORCH)
     bound = {letter: Fraction(size) for letter, size in {**program.sizes, **sizes}.items()}
     return sum(group.times(bound) * op.flops(group.sizes(bound)) for group, op in program.in_phase(phase))
+
+
+def cache_of(module: Any) -> Any:
+    """An empty cache of keys, values and states for a decoder."""
+    transformers = pytest.importorskip("transformers")
+    if module.config.model_type == "minimax":  # it takes no other
+        return importlib.import_module("transformers.models.minimax.modeling_minimax").MiniMaxCache()
+    return transformers.DynamicCache(config=module.config.get_text_config())
 
 
 def eager_decoder(model: Model) -> Any:

@@ -28,15 +28,18 @@ def seen_of_state(op: Op, sizes: Sizes, kind: str, past: int) -> Fraction:
     """What the counter sees of a scan beyond, or short of, what we count as contractions."""
     s = bound(op, sizes)
     B, T = s["B"], s["T"]
-    if kind == "lru":  # elementwise in both
-        return Fraction(0)
-    if kind == "mamba":  # our scan is vector work; torch reads each token's state out by a matmul
-        return 2 * B * T * s["F"] * s["N"]
+    if kind in ("lru", "mamba"):  # elementwise in both; of Mamba torch reads each token's state out by a matmul
+        return 2 * B * T * s["F"] * s["N"] if kind == "mamba" else Fraction(0)
     K, G, H, N, W = (s[letter] for letter in "KGHNW")
     if T == 1 and past:
-        # Ours is vector work. torch reads Mamba-2's state out by a matmul; the delta rule it does elementwise.
-        return 2 * B * K * G * H * N if kind == "mamba2" else Fraction(0)
+        # Ours is vector work. torch reads Mamba-2's state out by a matmul; the delta rule it does elementwise. Of
+        # lightning attention it multiplies key and value by one, too.
+        matmuls = {"mamba2": 1, "lightning": 2}.get(kind, 0)
+        return 2 * B * K * G * H * N * matmuls
     chunks = ceil_div(T, W)
+    if kind == "lightning":  # torch has no pairs of a chunk that is not filled
+        rest = T - (chunks - 1) * W
+        return -2 * B * K * (W * W - rest * rest) * (N + G * H)
     if kind == "kda":  # torch decays each channel of each pair, elementwise, where kernels contract decayed keys
         return 6 * B * (chunks * W - T) * K * G * H * N - 4 * B * chunks * W * W * K * G * N
     filled = chunks * W - T  # torch fills the last chunk up

@@ -190,6 +190,16 @@ _PERIODS = {
 }
 _ROPE = {"position_embedding_type": st.sampled_from((None, "rope")), "attention_bias": FLAG}
 
+
+@st.composite
+def _minimax(draw: st.DrawFn) -> dict[str, Any]:
+    experts = {"num_local_experts": st.integers(2, 5), "num_experts_per_tok": st.integers(1, 2)}
+    own = {"head_dim": st.sampled_from((4, 10)), "block_size": WIDE, "hidden_act": st.just("silu")}
+    fields = draw(_with(_decoder("minimax", "MiniMax"), **own, **experts))
+    rest = draw(st.lists(st.sampled_from(_BOTH), min_size=5, max_size=5))
+    return {**fields, "layer_types": ["full_attention", *rest][: fields["num_hidden_layers"]]}  # its cache asks layer 0
+
+
 STATES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "bamba": _with_kinds(
         _mamba2_beside(_with(_decoder("bamba", "Bamba"), attention_bias=FLAG, mlp_bias=FLAG)), "attn_layer_indices", ""
@@ -231,6 +241,7 @@ STATES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         **_PERIODS,
     ),
     "kimi_linear": _kimi(),
+    "minimax": _minimax(),
     "lfm2": _with_kinds(
         _with(
             _decoder("lfm2", "Lfm2"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from modules import check_parameters, eager_decoder
+from modules import cache_of, check_parameters, eager_decoder
 from scan_counts import expected, kind_of, mixes_tokens
 from state_strategies import STATES, without_some
 
@@ -62,7 +62,7 @@ def counted(module: Any, batch: int, past: int, new: int) -> tuple[int, int]:
     torch = pytest.importorskip("torch")
     counter_of = pytest.importorskip("torch.utils.flop_counter").FlopCounterMode
     name = "cache_params" if "Mamba" in type(module).__name__ else "past_key_values"
-    own = pytest.importorskip("transformers").DynamicCache(config=module.config)
+    own = cache_of(module)
     with torch.no_grad():
         if past:
             module(torch.zeros(batch, past, dtype=torch.long), use_cache=True, **{name: own})

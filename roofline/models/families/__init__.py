@@ -21,7 +21,7 @@ LINES = {
     ),
     "encoder_decoders": "bart m2m_100 marian mbart mt5 pegasus t5 whisper",
     "gpt_line": "bloom cohere cohere2 falcon gpt2 gpt_bigcode gpt_neox gptj mpt opt phi stablelm starcoder2",
-    "linear_hybrids": "kimi_linear lfm2 lfm2_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
+    "linear_hybrids": "kimi_linear lfm2 lfm2_moe minimax qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
     "llama_line": (
         "apertus arcee cwm ernie4_5 exaone4 gemma gemma2 gemma3_text gemma3n_text gemma4_text glm glm4 glm4v_text "
         "granite granite_swa helium hunyuan_v1_dense hyperclovax internlm3 iquestcoder jais2 llama mimo "
@@ -83,7 +83,13 @@ def _checked(model_type: str, family: object) -> Family:
 FAMILIES = Families(LINES)
 """``model_type`` -> how it maps onto a shape."""
 
-SYNONYMS = {"deepseek_ref": "deepseek_v4", "kimi_k2": "deepseek_v3", "minimax_m3": "minimax_m3_vl_text"}
+SYNONYMS = {
+    "deepseek_ref": "deepseek_v4",
+    "kimi_k2": "deepseek_v3",
+    "minimax_m1": "minimax",
+    "minimax_m3": "minimax_m3_vl_text",
+    "minimax_text_01": "minimax",
+}
 """Types of remote code whose fields and network are those of a known one."""
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from roofline.errors import shown
 from roofline.models.families.family import Family, Fields, Rule, causal, rule
 from roofline.models.families.llama_line import LLAMA
-from roofline.models.families.mixtures import DEEPSEEK, shared_width
+from roofline.models.families.mixtures import DEEPSEEK, MIXTURE, shared_width
 from roofline.models.families.recurrent_rules import (
     LINEAR,
     adjusted_width,
@@ -116,6 +117,33 @@ def _of_kda(name: str, default: int) -> Rule[int]:
     return Rule(f"{name} {path}", lambda fields: whole(fields, path, whole(fields, name, default)))
 
 
+@rule("layer_types attn_type_list")
+def _attending_by_type(fields: Fields) -> list[Any]:
+    """MiniMax-01: 1 in ``attn_type_list`` for a layer that attends, 0 for one that scans; else every other one."""
+    stated, types = listed(fields, "layer_types"), fields.get("attn_type_list")
+    if stated is not None:
+        return stated
+    if types is None:
+        return [LINEAR if layer % 2 else FULL for layer in layers(fields)]
+    if not isinstance(types, list) or any(kind not in (0, 1) for kind in types):
+        msg = f"attn_type_list: given {shown(types)}, expected 0 or 1 for each layer"
+        raise ValueError(msg)
+    return [FULL if kind else LINEAR for kind in types]
+
+
+def _width_of_a_head(fields: Fields) -> int:
+    width = whole(fields, "head_dim", 0)
+    return width or whole(fields, "hidden_size", 0) // max(whole(fields, "num_attention_heads", 1), 1)
+
+
+_FACTORS = (
+    "full_attn_alpha_factor full_attn_beta_factor linear_attn_alpha_factor linear_attn_beta_factor mlp_alpha_factor "
+    "mlp_beta_factor layernorm_full_attention_alpha layernorm_full_attention_beta layernorm_linear_attention_alpha "
+    "layernorm_linear_attention_beta layernorm_mlp_alpha layernorm_mlp_beta rotary_dim shared_moe_mode "
+    "router_jitter_noise output_router_logits router_aux_loss_coef"
+)
+"""What residuals and branches of MiniMax-01 are scaled by, and its rotation."""
+
 LINEAR_HYBRIDS: dict[str, Family] = {
     "kimi_linear": replace(
         DEEPSEEK.but(
@@ -166,6 +194,29 @@ LINEAR_HYBRIDS: dict[str, Family] = {
         options={"num_local_experts": 32, "num_experts_per_tok": 4, "moe_intermediate_size": 1792},
         fixed={"moe_layers": routed_from("num_dense_layers", 2), "layer_types": attending_at("full_attn_idxs")},
         inert=f"{_ROUTER} use_expert_bias",
+    ),
+    "minimax": MIXTURE.but(
+        {**causal("MiniMax"), **causal("MiniMaxText01"), **causal("MiniMaxM1")},
+        without="attention_bias",
+        rename={"block_size": "recurrence.chunk_size"},
+        options={
+            "num_key_value_heads": 8,
+            "num_local_experts": 8,
+            "num_experts_per_tok": 2,
+            "sliding_window": None,
+            "recurrence.chunk_size": 256,
+        },
+        fixed={
+            "layer_types": _attending_by_type,
+            "recurrence.kind": "lightning",
+            "recurrence.heads": lambda fields: fields["num_attention_heads"],
+            "recurrence.groups": lambda fields: fields["num_attention_heads"],
+            "recurrence.head_dim": _width_of_a_head,
+            "recurrence.state_size": _width_of_a_head,
+            "recurrence.function": lambda fields: fields["hidden_act"],
+        },
+        only={"postnorm": True, "sliding_window": None, "shared_intermediate_size": 0},
+        inert=_FACTORS,
     ),
     "qwen3_5_moe_text": _QWEN.but(
         causal("Qwen3_5Moe", "Qwen3_5MoeText"),

@@ -9,22 +9,23 @@ from roofline.files.door import Door
 from roofline.files.fields import model_validator
 from roofline.layers.convolution import short_convolution
 from roofline.layers.delta_rule import gated_delta_net, kimi_delta_attention
-from roofline.layers.linear_recurrence import recurrent_block
+from roofline.layers.linear_recurrence import lightning_attention, recurrent_block
 from roofline.layers.mamba import mamba
 from roofline.layers.mamba2 import mamba2
 from roofline.layers.normalization import Norm
 from roofline.models.shapes.config import ActivationName, Size
 from roofline.program.op import Op
 
-Kind: TypeAlias = Literal["mamba", "mamba2", "delta", "kda", "convolution", "lru"]
+Kind: TypeAlias = Literal["mamba", "mamba2", "delta", "kda", "convolution", "lru", "lightning"]
 
 _NEEDED: dict[Kind, str] = {
-    "mamba": "width state_size time_step_rank",
-    "mamba2": "groups heads head_dim state_size chunk_size",
-    "delta": "groups heads head_dim state_size chunk_size",
-    "kda": "groups heads head_dim state_size chunk_size time_step_rank",
-    "convolution": "width",
-    "lru": "heads head_dim",
+    "mamba": "conv_kernel width state_size time_step_rank",
+    "mamba2": "conv_kernel groups heads head_dim state_size chunk_size",
+    "delta": "conv_kernel groups heads head_dim state_size chunk_size",
+    "kda": "conv_kernel groups heads head_dim state_size chunk_size time_step_rank",
+    "convolution": "conv_kernel width",
+    "lru": "conv_kernel heads head_dim",
+    "lightning": "groups heads head_dim state_size chunk_size",
 }
 
 
@@ -37,7 +38,7 @@ class Recurrence(Door):
     """
 
     kind: Kind
-    conv_kernel: Size
+    conv_kernel: Size | None = None
     width: Size | None = None
     groups: Size | None = None
     heads: Size | None = None
@@ -77,7 +78,7 @@ class Recurrence(Door):
             "W": self.chunk_size,
             "R": self.time_step_rank,
             "Z": self.conv_kernel,
-            "c": self.conv_kernel - 1,
+            "c": self.conv_kernel - 1 if self.conv_kernel else None,
         }
         return {letter: size for letter, size in named.items() if size is not None}
 
@@ -88,15 +89,18 @@ def mixer(recurrence: Recurrence, *, step: bool, square: bool, output: str = "a"
     common: dict[str, Any] = {"step": step, "output": output}
     match r.kind:
         case "mamba":
-            return mamba(**common, bias=r.bias, conv_bias=r.conv_bias, norms=r.norms)
+            found = mamba(**common, bias=r.bias, conv_bias=r.conv_bias, norms=r.norms)
         case "mamba2":
             common |= {"bias": r.bias, "out_bias": r.out_bias, "conv_bias": r.conv_bias}
-            return mamba2(**common, normed=r.normed, square=square)
+            found = mamba2(**common, normed=r.normed, square=square)
         case "delta":
-            return gated_delta_net(**common, square=square)
+            found = gated_delta_net(**common, square=square)
         case "kda":
-            return kimi_delta_attention(**common, square=square)
+            found = kimi_delta_attention(**common, square=square)
         case "convolution":
-            return short_convolution(**common, bias=r.bias)
+            found = short_convolution(**common, bias=r.bias)
+        case "lightning":
+            found = lightning_attention(**common, square=square, function=r.function)
         case "lru":
-            return recurrent_block(**common, function=r.function)
+            found = recurrent_block(**common, function=r.function)
+    return found
