@@ -81,7 +81,7 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
     return [
         *lines,
         "",
-        *table(("fact", "value", "confidence", "source"), rows, left=(0, 2, 3)),
+        *table(("fact", "value", "confidence", "source"), rows, left=(0, 1, 2, 3)),
         *([""] if notes else []),
         *notes,
     ]
@@ -123,7 +123,7 @@ def system_page(system: System) -> list[str]:
     return [
         *lines,
         "",
-        *table(("fact", "value", "source"), rows, left=(0, 2)),
+        *table(("fact", "value", "source"), rows, left=(0, 1, 2)),
         "",
         f"roofline hardware show {system.spec.name}",
     ]
