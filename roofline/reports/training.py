@@ -137,13 +137,21 @@ _SHORT = 0.01
 
 
 def _run_lines(run: Run) -> list[str]:
-    days = run.days, run.days * run.low, run.days * run.high
-    lasts, low, high = (quantity(each * DAY, "time_s") if run.days < _SHORT else format_figures(each) for each in days)
-    took = f"{lasts}{'' if run.days < _SHORT else ' days'} ({low} to {high})"
+    took = _lasting(run.days, run.days * run.low, run.days * run.high)
     line = f"{format_quantity(run.tokens, 'tokens')}: {took}, {format_figures(run.device_hours)} device-hours"
     if run.usd is None or run.offer is None:
         return [line, run.problem]
     return [f"{line}, {format_figures(run.usd)} USD", run.offer.words()]
+
+
+def _lasting(days: float, low: float, high: float) -> str:
+    """A run's time and its band, in days, or in hours or seconds where it is short."""
+    if days < _SHORT:
+        told = [quantity(each * DAY, "time_s") for each in (days, low, high)]
+        return f"{told[0]} ({told[1]} to {told[2]})"
+    unit, scale = ("days", 1) if days >= 1 else ("hours", 24)
+    told = [format_figures(each * scale) for each in (days, low, high)]
+    return f"{told[0]} {unit} ({told[1]} to {told[2]})"
 
 
 def _details(step: TrainingStep) -> list[str]:
