@@ -21,6 +21,7 @@ from roofline.fitting.operators import Timed
 from roofline.hardware.loading import load_hardware, read_hardware_fields, spec_from_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.statements import statement_of
+from roofline.program.op import Op
 from roofline.program.workload import Precision
 from roofline.timing.machine import kind_of
 
@@ -42,6 +43,7 @@ class MeasuredSet:
 
     sizes: arrays, one per size of the kind. measured_s: [s]. operator: its name inside a model. runtime: whose kernels.
     host_time: whether the times include what the host does. kept: the dtype of caches, states, if another.
+    apart: whether new states are made in fp32 beside the old ones.
     """
 
     name: str
@@ -55,6 +57,7 @@ class MeasuredSet:
     runtime: str = ""
     host_time: bool = False
     kept: str = ""
+    apart: bool = False
 
     def __len__(self) -> int:
         return len(self.measured_s)
@@ -96,6 +99,7 @@ class MeasuredSet:
     def cost(self) -> Cost:
         """What the operators cost, from the same statement as in ``predict_op``."""
         op, sizes = statement_of(self.kind, self.sizes)
+        op = _with_new_states(op) if self.apart else op
         decoding = "query" in self.sizes and bool(np.all(self.sizes["query"] == 1))
         precision = Precision(self.dtype, self.dtype, self.kept or self.dtype, self.kept)
         cost = operator_cost(op, sizes, precision, decoding=decoding)
@@ -105,6 +109,12 @@ class MeasuredSet:
         """Whether each model dimension of each row has a value to fit: [dimensions, rows]."""
         found = [np.isin(self.sizes[name], list(values)) for name, values in self.fit_values.items()]
         return np.array(found, bool).reshape(len(found), len(self))
+
+
+def _with_new_states(op: Op) -> Op:
+    """The same with new states in fp32, beside the old ones."""
+    new = (replace(each, name="new_state", dtype="fp32") if each.role == "state" else each for each in op.writes)
+    return replace(op, writes=tuple(new))
 
 
 def assert_disjoint(fitted: Iterable[MeasuredSet], judged: Iterable[MeasuredSet]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,11 @@ def _set(table: Table, rows: Rows, kind: str, sizes: dict[str, Any], split: str 
     decode = rows[0]["phase"] == "generation"
     tokens = np.ones(len(rows)) if decode else column(rows, "seq_len")
     whole = {"batch": column(rows, "batch_size"), "query": tokens, **sizes}
-    state = "bf16" if table.framework == "trtllm" and decode else "fp32"  # its steps are faster than fp32 could be
+    # fused_recurrent_gated_delta_rule of TensorRT-LLM reads states as they are and makes new ones in fp32
+    apart = table.framework == "trtllm" and decode and kind == "scan"
+    state = "bf16" if table.framework == "trtllm" and decode else "fp32"
     title = f"{rows[0]['op_name']} {rows[0]['kernel_source']}"
     cuda = kind == "convolution" and f"{table.framework} {table.version}" in _CUDA
     library = "trtllm" if cuda else table.framework
-    return device_set(table, rows, kind, "bf16", whole, library, ((split,),), title, state)
+    found = device_set(table, rows, kind, "bf16", whole, library, ((split,),), title, state)
+    return replace(found, rows=replace(found.rows, apart=apart))

@@ -115,7 +115,8 @@ class RowShape:
 class ScanShape:
     """A scan over tokens with a state per sequence and head; ``chunk`` tokens of a prompt at once.
 
-    rule: what it computes, ``delta_rule`` or ``mamba2``. state_bytes: what the states alone move.
+    rule: what it computes, ``delta_rule`` or ``mamba2``. state_bytes: what the states alone move. apart: whether new
+    states are written beside the old ones, and not where they were read.
     """
 
     rule: str
@@ -124,6 +125,7 @@ class ScanShape:
     chunk: Number
     heads: Number
     state_bytes: Number
+    apart: bool = False
 
 
 @frozen
@@ -275,9 +277,9 @@ def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:
 
 def _scan(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> ScanShape:
     batch, tokens, kv_heads, groups = (size_of(letter, sizes) for letter in "BTKG")
-    return ScanShape(
-        op.function, batch, tokens, sizes.get("W", 1), batch * kv_heads * groups, _moved(op, "state", sizes, width)
-    )
+    old, new = ({each.name for each in tensors if each.role == "state"} for tensors in (op.reads, op.writes))
+    heads, moved = batch * kv_heads * groups, _moved(op, "state", sizes, width)
+    return ScanShape(op.function, batch, tokens, sizes.get("W", 1), heads, moved, apart=bool(old - new))
 
 
 def _convolution(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> ConvolutionShape:

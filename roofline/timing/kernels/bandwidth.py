@@ -171,7 +171,7 @@ def _resident(cost: Cost, shape: Shape, corrections: Corrections, cache: Number)
     compulsory = held = as_float(cost.bytes)
     if corrections.packed_pass and isinstance(shape, AttentionShape):
         held = held + query_bytes(cost, shape) + new_bytes(shape)
-    if isinstance(shape, ScanShape | ConvolutionShape):
+    if isinstance(shape, ConvolutionShape) or (isinstance(shape, ScanShape) and not shape.apart):
         held = held - as_float(shape.state_bytes) / 2  # a state is written where it was read
     near = corrections.working_set.near(held, cache)
     return near if cost.alone else near * _activation_bytes(cost) / compulsory
