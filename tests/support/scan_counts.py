@@ -101,6 +101,9 @@ def expected_backward(model: Model, kind: str, batch: int, new: int) -> tuple[Fr
             scans += times * 2 * seen_of_state(op, sizes, kind, 0)
             if kind in ("delta", "kda"):  # in chunks
                 scans += times * ((seen_of_system(s) if kind == "delta" else 0) - unasked(s))
+            if kind == "lightning":  # nor here, where a chunk may be cut off
+                first, last = min(s["T"], s["W"]), s["T"] - (ceil_div(s["T"], s["W"]) - 1) * s["W"]
+                scans -= times * (2 * first + 4 * last) * s["B"] * s["K"] * s["G"] * s["N"] * s["H"]
         if op.name == "convolution":
             ours = sum(work.count(s) for work in op.work if "Z" in work.axes)
             channels = ours / (2 * s["B"] * s["T"] * s["Z"])
