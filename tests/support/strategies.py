@@ -169,6 +169,7 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     # class stem; fields that the family shares with Llama; what it has besides; what it calls them
     "apertus": ("Apertus", _GROUPED + " attention_bias", {"hidden_act": st.sampled_from(("xielu", "silu"))}, {}),
     "arcee": ("Arcee", _GROUPED + " head_dim attention_bias mlp_bias", {}, {}),
+    "bitnet": ("BitNet", _GROUPED + " attention_bias", {"hidden_act": st.sampled_from(("relu2", "silu"))}, {}),
     "bloom": ("Bloom", _PLAIN, {}, {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}),
     "cohere": ("Cohere", _GROUPED + " attention_bias", {"use_qk_norm": st.booleans()}, {}),
     "cohere2": (

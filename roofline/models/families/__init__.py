@@ -23,9 +23,9 @@ LINES = {
     "gpt_line": "bloom cohere cohere2 falcon gpt2 gpt_bigcode gpt_neox gptj mpt opt phi stablelm starcoder2",
     "linear_hybrids": "kimi_linear lfm2 lfm2_moe minimax qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
     "llama_line": (
-        "apertus arcee cwm ernie4_5 exaone4 gemma gemma2 gemma3_text gemma3n_text gemma4_text glm glm4 glm4v_text "
-        "granite granite_swa helium hunyuan_v1_dense hyperclovax internlm3 iquestcoder jais2 llama mimo "
-        "ministral ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 qwen2_5_omni_text qwen2_5_vl_text "
+        "apertus arcee bitnet cwm ernie4_5 exaone4 gemma gemma2 gemma3_text gemma3n_text gemma4_text glm glm4 "
+        "glm4v_text granite granite_swa helium hunyuan_v1_dense hyperclovax internlm3 iquestcoder jais2 llama "
+        "mimo ministral ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 qwen2_5_omni_text qwen2_5_vl_text "
         "qwen2_vl_text qwen3 qwen3_vl_text seed_oss smollm3 vaultgemma"
     ),
     "mamba_hybrids": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",

@@ -125,6 +125,12 @@ LLAMA_LINE: dict[str, Family] = {
         only={"post_norm": False, "qk_norm": True, "mlp_bias": False},
     ),
     "arcee": LLAMA.but(causal("Arcee"), options={"hidden_act": "relu2"}, fixed={"gated": False}),
+    "bitnet": LLAMA.but(
+        causal("BitNet"),
+        without="head_dim mlp_bias",
+        options={"num_key_value_heads": unless_null("num_key_value_heads", 5), "hidden_act": "relu2"},
+        fixed={"inner_norms": True},
+    ),
     "cwm": LLAMA.but(
         causal("Cwm"),
         without="attention_bias",

@@ -98,6 +98,7 @@ class DecoderConfig(Config):
     packed_qkv: bool = Field(default=False, description="query, key and value projections are one matmul")
     packed_gate: bool = Field(default=False, description="gate and up projections are one matmul")
     query_key_norm: Literal["none", "shared", "per_head", "across", "bare"] = "none"
+    inner_norms: bool = Field(default=False, description="norms of what the last matrix of each branch reads")
     value_norm: bool = Field(default=False, description="a norm of the values, without a gain")
     keys_as_values: bool = Field(default=False, description="values of full layers are the keys as projected, normed")
     global_head_dim: Size | None = Field(default=None, description="head dimension of full layers, if not head_dim")

@@ -226,8 +226,15 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
         *((rotary(keys=own),) if kind.rotary else ()),
         *(core if own else map(_borrowed, core)),
         *((attention_gate(per_head=gate == "head"),) if gate != "none" else ()),
+        *((_context_norm(config),) if config.inner_norms else ()),
         output_projection(bias=config.attention_out_bias, value=value),
     )
+
+
+def _context_norm(config: DecoderConfig) -> Op:
+    """A norm of what all heads say together (BitNet)."""
+    context = Tensor("context", "B T K G H")
+    return norm("context_norm", context, context, kind=config.norm, axis="K G H", mixes="K G H")
 
 
 def _borrowed(op: Op) -> Op:
@@ -314,10 +321,13 @@ def _experts(config: DecoderConfig, source: str) -> tuple[Op, ...]:
 def _feed_forward(config: DecoderConfig, kind: Layer, source: str) -> tuple[Op, ...]:
     if kind.experts:
         return _experts(config, source)
-    return feed_forward(
+    *before, last = feed_forward(
         function=config.hidden_act,
         gated=config.gated,
         bias=config.mlp_bias,
         packed=config.packed_gate,
         source=source,
     )
+    inner = Tensor("m", "B T F")
+    normed = (norm("inner_norm", inner, inner, kind=config.norm, axis="F"),) if config.inner_norms else ()
+    return *before, *normed, last
