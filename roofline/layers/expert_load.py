@@ -211,7 +211,7 @@ def _packed(loads: list[float], devices: int) -> list[list[float]]:
     for load in loads:
         already, device = heapq.heappop(free)
         held[device].append(load)
-        if len(held[device]) < len(loads) // devices:
+        if len(held[device]) * devices < len(loads):
             heapq.heappush(free, (already + load, device))
     return held
 

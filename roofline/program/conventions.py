@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Literal
 
 from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError
 from roofline.options import groups
-from roofline.options.keywords import part
+from roofline.options.keywords import given, part
 from roofline.options.words import Attention, Count, Fusion, LmHead
 from roofline.program.program import Program
 
@@ -42,13 +42,13 @@ class Conventions:
         """What options ask for, with the form of attention that an engine runs on a device known by these words."""
         stored = engine.attention_on(device) == "materialised"
         eager = engine.kernels == "single"
-        options = _fused(part(groups.Counting, asked), "none" if eager else "inductor")
+        options = {"fusion": "none" if eager else "inductor", **given(part(groups.Counting, asked))}
         return cls("materialised" if stored else "fused", **options, apart=eager)
 
     @classmethod
     def of(cls, asked: groups.Conventions) -> Conventions:
         """What options ask for, and what none of them says as usual."""
-        return cls(**_fused(part(groups.Conventions, asked), "inductor"))
+        return cls(**given(part(groups.Conventions, asked)))
 
 
 def check_fusion(asked: str | None, program: Program, name: str) -> None:
@@ -56,11 +56,6 @@ def check_fusion(asked: str | None, program: Program, name: str) -> None:
     if asked is not None and not program.anonymous:
         msg = f"fusion {asked} goes with a traced module; {name} is stated as engines run it"
         raise UsageError(msg)
-
-
-def _fused(options: Mapping[str, Any], usual: Fusion) -> dict[str, Any]:
-    """Options with the fusion that is ``usual`` where none is asked for."""
-    return {**options, "fusion": options.get("fusion") or usual}
 
 
 STATEMENTS: tuple[str, ...] = (

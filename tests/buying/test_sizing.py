@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline import Comparison, RooflineError, Sizing, compare, size
-from roofline.buying.economics import usd_per_million
+from roofline.buying.economics import ApiPrices, usd_per_million
 from roofline.buying.ranking import Row
 from roofline.models.model import load_model
 from roofline.reports.serving.comparison import comparison_text
@@ -169,11 +169,11 @@ def test_where_nothing_runs_no_price_is_said_to_be_wanting() -> None:
 def test_break_even_with_an_api() -> None:
     (row,) = comparison(hardware="h100", api="1/2").rows
     assert row.cost is not None
-    at = row.cost.breakeven((1.0, 2.0))
+    at = row.cost.breakeven(ApiPrices(1.0, 2.0))
     assert at is not None
     request = (row.cost.prompt * 1.0 + row.cost.generate * 2.0) / 1e6
     assert at == pytest.approx(2.71 / (point(row).requests_per_s.value * 3600 * request))
-    assert row.cost.breakeven((1e-6, 1e-6)) is None
+    assert row.cost.breakeven(ApiPrices(1e-6, 1e-6)) is None
 
 
 # Ties

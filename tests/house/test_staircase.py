@@ -22,8 +22,10 @@ LATER = {
     ("roofline.prediction.predict", "roofline.reports.prediction"),
     ("roofline.buying.ranking", "roofline.reports.serving.comparison"),
     ("roofline.buying.sizing", "roofline.reports.serving.sizing"),
+    ("roofline.buying.training_costs", "roofline.reports.training"),
+    ("roofline.simulation.simulate", "roofline.reports.serving.simulation"),
 }
-"""The one import of a later package: a notebook asks a prediction for its page."""
+"""The one import of a later package: a notebook asks an answer for its page."""
 LONGEST = 12
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from types import NoneType
-from typing import Annotated, Any, Literal, Unpack
+from typing import Annotated, Any, Literal, Unpack, cast
 
 import click
 import pytest
@@ -90,6 +90,7 @@ def test_what_is_left_out_is_filled_in_and_what_is_strange_refused() -> None:
     assert completed(groups.Conventions, {"count": "square"}, "f") == {
         "attention": "fused",
         "count": "square",
+        "fusion": None,
         "lm_head": "last",
         "routing": "uniform",
     }
@@ -108,7 +109,7 @@ def test_defaults_that_other_rooms_know_are_the_same() -> None:
     assert usual["utilization"].default == tuple(map(float, usual["utilization"].usual.split(",")))
     assert usual["reserve"].usual.endswith(f"0, in compare, size and train {KEPT}")
     conventions = {field.name: field.option.default for field in fields_of(groups.Conventions)}
-    assert Conventions(**conventions) == Conventions()
+    assert Conventions.of(cast(groups.Conventions, conventions)) == Conventions()
 
 
 def test_words_of_an_option_are_those_of_its_type() -> None:

@@ -77,7 +77,9 @@ def test_from_the_shell_it_is_a_table(tmp_path: Path) -> None:
     assert [line.split()[:2] for line in lines if line.startswith(("a10", "l4"))] == [
         ["a10", "1"], ["a10", "8"], ["l4", "1"], ["l4", "8"]
     ]  # fmt: skip
-    told = json.loads(answer(*words, "--json", "-o", str(tmp_path / "a.csv")))
+    code, out, said = roofline(*words, "--json", "-o", str(tmp_path / "a.csv"))
+    assert (code, said.count("\n"), "a.csv" in said) == (0, 1, True)
+    told = json.loads(out)
     check(told, json.loads(answer("sweep", "--json-schema")))
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 5
     assert [row["batch"] for row in told["rows"]] == [1, 8, 1, 8]
