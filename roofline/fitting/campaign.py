@@ -247,7 +247,8 @@ def _updates(inputs: Inputs) -> Iterator[Point]:
     updated = Updated(inputs, max(*UPDATES, *CHECK_UPDATES))
     for shapes, held_out in ((UPDATES, False), (CHECK_UPDATES, True)):
         for many in shapes:
-            yield Point(f"update {many}", "optimizer_update", UPDATE, {"B": many}, partial(updated.update, many), held_out)
+            call = partial(updated.update, many)
+            yield Point(f"update {many}", "optimizer_update", UPDATE, {"B": many}, call, held_out)
 
 
 def _streams(inputs: Inputs, shapes: Sequence[tuple[int, int]], scale: int, *, held_out: bool) -> Iterator[Point]:
