@@ -45,7 +45,6 @@ CPU_FREE: dict[str, tuple[str, ...]] = {
     "softmax": ("special", "latency_s"),
     "embedding": _STREAM,
     "cache_copy": _STREAM,
-    "optimizer_update": ("memory", "latency_s"),
     "conv": ("compute", "memory", "latency_s"),
     "max_pool": ("vector", "latency_s"),
     "attention_prefill": ("compute", "special", "memory", "reuse_bandwidth", "latency_s", "extra_keys", "key_block"),
