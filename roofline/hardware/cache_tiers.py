@@ -165,6 +165,10 @@ class BreakEven:
         """The rate at which loading takes as long; a tier that is read faster is worth it. [B/s]"""
         return self.bytes / self.computed_s
 
+    def pays(self, tier: Tier) -> bool:
+        """Whether loading from a tier takes less time than computing."""
+        return self.bytes / tier.read < self.computed_s
+
     def to_dict(self) -> dict[str, float]:
         """As JSON has it."""
         return {"prompt": self.prompt, "cache_bytes": self.bytes, "computed_s": self.computed_s,

@@ -126,7 +126,7 @@ class CachesBelow:
         return [*lines, *([self.break_even.words] if self.break_even else [])]
 
     def _loads(self, tier: Tier) -> bool | None:
-        return None if self.computed_s is None else self.held / tier.read < self.computed_s
+        return self.break_even.pays(tier) if self.break_even else None
 
 
 def _layers(program: Program, asked: int) -> Fraction:

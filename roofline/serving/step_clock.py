@@ -29,7 +29,7 @@ from roofline.serving.chunked_prefill import Stream, over_tokens, sees_all_ranks
 from roofline.serving.replica_layouts import ranks_of
 from roofline.serving.stream_times import StreamTime
 from roofline.timing.timing import total
-from roofline.timing.two_batches import beyond
+from roofline.timing.two_batches import ROLES, Role, beyond, roles
 from roofline.version import versions
 
 _DECODER = (Phase.PREFILL, Phase.DECODE)
@@ -117,7 +117,7 @@ class StepClock:
             apart = {name for name, _ in placed}
             rest = frozenset(group.name for group in self._steps.program.groups) - apart
             streams = {"rest": rest, "attention": frozenset(apart)}
-            for kind in ("rest", "attention", "dispatch", "experts", "combine"):
+            for kind in ("rest", *ROLES):
                 own = rows(shared=False, keep=partial(_is_placed, placed, kind))
                 names = streams.get(kind)
                 self._cut[kind] = _Part(own, cache(partial(self._recorded, names=names)) if names else None)
@@ -418,15 +418,13 @@ def _made(model: AnyModel, hardware: Hardware, options: Any, kind: Kind, checked
 Keeps: TypeAlias = Callable[[Group, Op], bool]
 
 
-def _placed(program: Program) -> dict[tuple[str, str], str]:
+def _placed(program: Program) -> dict[tuple[str, str], Role]:
     """What each operator is of layers that dispatch tokens: attention, dispatch, experts or combine."""
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, str], Role] = {}
     for group in program.groups:
-        sends = [at for at, op in enumerate(group.ops) if op.transfer is not None and op.transfer.dispatches]
-        for at, op in enumerate(group.ops if sends else ()):
-            inside = "experts" if sends[0] < at < sends[-1] else "attention"
-            kind = inside if at not in sends else "dispatch" if at == sends[0] else "combine"
-            found[group.name, op.name] = kind
+        if group.dispatches:
+            sends = [op.transfer is not None and op.transfer.dispatches for op in group.ops]
+            found |= {(group.name, op.name): role for op, role in zip(group.ops, roles(sends), strict=True)}
     return found
 
 

@@ -21,11 +21,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal, TypeAlias, get_args
 
 from roofline.cost.cost import Cost
-from roofline.number import Number, added, maximum, minimum, where
-from roofline.timing.timing import Timing
+from roofline.number import Number, maximum, minimum, where
+from roofline.timing.timing import Timing, total
 
+Role: TypeAlias = Literal["attention", "dispatch", "experts", "combine"]
+"""What an operator of a layer that sends tokens to experts is."""
+
+ROLES: tuple[Role, ...] = get_args(Role)
 _NOTHING = 1e-30
 
 
@@ -45,24 +50,31 @@ def exposed(
     many = counts if counts is not None else [cost.count for cost in costs]
     for name in dict.fromkeys(names):
         own = [at for at, group in enumerate(names) if group == name]
-        sends = [at for at in own if (sent := costs[at].transfer) is not None and sent.dispatches]
-        if not sends:
-            continue
-        into, back = sends[:1], sends[1:]
-        sums = {
-            which: _Span.of([(many[at], found[at]) for at in places])
-            for which, places in {
-                "dispatch": into, "combine": back,
-                "experts": [at for at in own if sends[0] < at < sends[-1] and at not in sends],
-                "attention": [at for at in own if not sends[0] <= at <= sends[-1]],
-            }.items()
-        }  # fmt: skip
-        beside = sums["attention"], sums["experts"]
-        for kind, places in (("dispatch", into), ("combine", back)):
-            seen = sums[kind].seen(beside)
-            for at in places:
+        sends = [(sent := costs[at].transfer) is not None and sent.dispatches for at in own]
+        kinds = dict(zip(own, roles(sends), strict=True)) if any(sends) else {}
+        sums = {each: total((many[at], found[at]) for at, kind in kinds.items() if kind == each) for each in ROLES}
+        for at, kind in kinds.items():
+            if kind in ("dispatch", "combine"):
+                seen = _seen(sums[kind], sums["attention"], sums["experts"])
                 found[at] = _picked(costs[at].halves, _scaled(found[at], seen), found[at])
     return found
+
+
+def roles(sends: Sequence[bool]) -> list[Role]:
+    """What each operator of a layer is, in order, by which of them send tokens, at least one.
+
+    >>> roles([False, True, False, True, False])
+    ['attention', 'dispatch', 'experts', 'combine', 'attention']
+    """
+    first, *others = (at for at, each in enumerate(sends) if each)
+    last = max([first, *others])
+
+    def role(at: int) -> Role:
+        if sends[at]:
+            return "dispatch" if at == first else "combine"
+        return "experts" if first < at < last else "attention"
+
+    return [role(at) for at in range(len(sends))]
 
 
 def beyond(sent: Number, attention: Number, experts: Number) -> Number:
@@ -74,31 +86,16 @@ def beyond(sent: Number, attention: Number, experts: Number) -> Number:
     return (maximum(sent - attention, 0 * sent) + maximum(sent - experts, 0 * sent)) / 2
 
 
-class _Span:
-    """What a kind of work takes of a step, by the ends of its band. [s]"""
-
-    __slots__ = ("bound", "high", "low", "time")
-
-    def __init__(self, bound: Number, low: Number, time: Number, high: Number) -> None:
-        self.bound, self.low, self.time, self.high = bound, low, time, high
-
-    @classmethod
-    def of(cls, parts: Sequence[tuple[Number, Timing]]) -> _Span:
-        """The sum of so many executions of each."""
-        ends = ("bound_s", "low_s", "time_s", "high_s")
-        return cls(*(added([0.0, *(many * getattr(each, end) for many, each in parts)]) for end in ends))
-
-    def seen(self, beside: tuple[_Span, _Span]) -> tuple[Number, Number, Number, Number]:
-        """The parts of bound, low end, time and high end that are seen beside attention and experts."""
-        attention, experts = beside
-        time = minimum(beyond(self.time, attention.time, experts.time), self.time)
-        whole = maximum(self.bound - (attention.bound + experts.bound), 0 * self.bound)
-        bound = minimum(whole, time)
-        low = minimum(maximum(beyond(self.low, attention.high, experts.high), bound), time)
-        high = maximum(minimum(beyond(self.high, attention.low, experts.low), self.high), time)
-        ends = ((bound, self.bound), (low, self.low), (time, self.time), (high, self.high))
-        bound, low, time, high = (part / maximum(of, 0 * of + _NOTHING) for part, of in ends)
-        return bound, low, time, high
+def _seen(sent: Timing, attention: Timing, experts: Timing) -> tuple[Number, Number, Number, Number]:
+    """The parts of bound, low end, time and high end of messages that are seen beside attention and experts."""
+    time = minimum(beyond(sent.time_s, attention.time_s, experts.time_s), sent.time_s)
+    whole = maximum(sent.bound_s - (attention.bound_s + experts.bound_s), 0 * sent.bound_s)
+    bound = minimum(whole, time)
+    low = minimum(maximum(beyond(sent.low_s, attention.high_s, experts.high_s), bound), time)
+    high = maximum(minimum(beyond(sent.high_s, attention.low_s, experts.low_s), sent.high_s), time)
+    ends = ((bound, sent.bound_s), (low, sent.low_s), (time, sent.time_s), (high, sent.high_s))
+    bound, low, time, high = (part / maximum(of, 0 * of + _NOTHING) for part, of in ends)
+    return bound, low, time, high
 
 
 def _scaled(timing: Timing, seen: tuple[Number, Number, Number, Number]) -> Timing:
@@ -114,9 +111,6 @@ def _picked(halves: Number, cut: Timing, whole: Timing) -> Timing:
     """One or the other, by whether it is run in halves, element by element."""
     if isinstance(halves, int):
         return cut
-    bound, low, time, high, *parts = (
-        where(halves > 1, getattr(cut, name), getattr(whole, name))
-        for name in ("bound_s", "low_s", "time_s", "high_s", "latency_s", "compute_s", "memory_s", "link_s")
-    )
-    latency, compute, memory, link = parts
+    either = zip(cut.all_seconds, whole.all_seconds, strict=True)
+    time, bound, low, high, latency, compute, memory, link = (where(halves > 1, one, other) for one, other in either)
     return Timing(time, bound, low, high, latency, compute, memory, link, whole.form)

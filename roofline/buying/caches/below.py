@@ -48,7 +48,7 @@ def _below(curve: Curve, computed: Curve, question: Question, offload: str) -> C
     saved = float(computed.of("ttft_s")[0] - curve.of("ttft_s")[0])
     tiers = read_tiers(offload, curve.hardware.device, curve.hardware.fleet.links, curve.devices)
     even = BreakEven(round(prompt * cached), size * curve.devices, saved)
-    loads = [tier for tier in tiers if even.bytes / tier.read < saved]
+    loads = [tier for tier in tiers if even.pays(tier)]
     who = f"{curve.hardware.name}: "
     if not loads:
         return replace(computed, below=f"{who}prompts are computed, since no tier is read faster; {even.words}")
