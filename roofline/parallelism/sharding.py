@@ -281,7 +281,8 @@ class Flow:
         local: dict[str, Binding] = dict(op.local)
         for place, letter in enumerate(tensor.letters):
             if (left := state.split.get(place, _NONE)) and letter != "B":
-                local[letter] = self._part(letter, left, op)
+                scattered = left & dims - TENSOR if operation == "reduce_scatter" else _NONE
+                local[letter] = self._scattered(letter, left - scattered, scattered, op)
         routes = state.split.get(tensor.letters.index("A"), _NONE) if "A" in tensor.letters else _NONE
         if across := routes & frozenset(("dp_e",)):
             local["B"] = Gathered("B", self.mesh.count(across))
@@ -323,6 +324,13 @@ class Flow:
     def _part(self, letter: str, dims: Dims, op: Op) -> Part:
         heads = op.local.get("K", "K") if letter in ("K", "G") and dims & TENSOR else None
         return Part(op.local.get(letter, letter), letter, self.mesh.count(dims), heads)
+
+    def _scattered(self, letter: str, dims: Dims, scattered: Dims, op: Op) -> Part:
+        """A part of what a device has of an axis: heads and experts come whole, elements of a sum in equal parts."""
+        if not scattered:
+            return self._part(letter, dims, op)
+        own: Binding = self._part(letter, dims, op) if dims else op.local.get(letter, letter)
+        return Part(own, "", self.mesh.count(scattered))
 
     def _write(self, op: Op, part: Op, tensor: Tensor, splits: Mapping[str, Dims], passed: Dims) -> None:
         """Note how an output lies: split as its axes are, partial over what its inputs lost."""

@@ -16,6 +16,7 @@ from roofline.parallelism.sharded_backward import shard_training
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.training.question import read_training
+from roofline.training.resting import local_weights
 from roofline.training.search import search
 from roofline.training.step import TrainingStep
 
@@ -95,3 +96,23 @@ def test_groups_on_a_node_are_searched_where_replicas_are_on_several() -> None:
 def test_groups_that_cannot_be_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(RooflineError, match=text):
         step(**options)
+
+
+@pytest.mark.parametrize(
+    ("model", "layout"),
+    [("llama-3.1-70b", Layout(tp=8, dp=64)), ("llama-3.1-8b", Layout(tp=2, dp=16, cp=2)),
+     (EXPERTS, Layout(tp=2, dp=16, ep=8)), ("deepseek-v3", Layout(dp=256, ep=64))],
+)  # fmt: skip
+def test_what_replicas_scatter_is_what_a_device_holds(model: Any, layout: Layout) -> None:
+    """However few heads or experts a device has: its elements are split over replicas, not its heads."""
+    network = read_training(model, "64xh100", completed(TrainOptions, ASKED, "train")).network
+    program = shard_training(network.step, layout, zero=1)
+    names = {t.name for g in program.groups for op in g.ops for t in op.reads if t.role == "weight"}
+    scattered = sum(
+        op.message_bytes(group.sizes({**program.sizes, "B": 1, "T": 64, "S": 64, "M": 64}), lambda _: 1)
+        * group.times(program.sizes)
+        for group in program.groups for op in group.ops
+        if op.transfer and op.transfer.operation == "reduce_scatter" and op.writes[0].gradient_of in names
+    )  # fmt: skip
+    held = sum(each.elements for each in local_weights(network.forward, layout) if each.replicas > 1)
+    assert scattered == pytest.approx(held, rel=1e-3)
