@@ -22,7 +22,7 @@ Meaning: TypeAlias = Literal[
     "weights", "cache", "dtype", "eager", "padded", "chunked", "mixed", "backend", "lora", "adapters",
     "rank", "modules", "family", "flavor", "optimizer", "update", "local_batch", "batch", "stored", "computed",
     "reduced", "replicas", "shards", "reshard", "schedule", "stage_layers", "microbatch", "first_less", "last_less",
-    "first_layers", "last_layers",
+    "first_layers", "last_layers", "embedding_counts", "loss_counts",
     "cp", "exchange", "etp", "recompute", "stops", "every", "compiled", "layers", "hidden", "ffn", "heads", "head_dim",
     "grouped", "kv_heads", "qk_norm", "positions", "position", "norm", "gated", "unbiased", "qkv_bias", "untied",
     "vocab", "vocab_step", "experts", "topk", "expert_ffn", "sp", "chunks", "zero", "selective", "method",

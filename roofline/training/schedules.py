@@ -23,6 +23,7 @@ from typing import Any
 from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches, shown
 from roofline.number import Number, maximum, minimum
+from roofline.parallelism.pipeline import alike_between
 
 _WORDS = ("1f1b", "gpipe", "interleaved:2", "zb-h1", "zb-h2", "dualpipe")
 
@@ -84,7 +85,7 @@ class Schedule:
     def divides(self, layers: int, stages: Any, microbatches: Any) -> Any:
         """Whether so many layers and microbatches can run in it; numbers or arrays."""
         if self.chunks > 1:
-            return (stages > 1) & (layers % (stages * self.chunks) == 0) & (microbatches % stages == 0)
+            return (stages > 1) & alike_between(layers, stages * self.chunks) & (microbatches % stages == 0)
         if self.paired:
             return (stages % 2 == 0) & (microbatches % 2 == 0) & (microbatches >= 2 * stages)
         return True
@@ -93,7 +94,10 @@ class Schedule:
     def conditions(self) -> str:
         """What it asks of stages and microbatches."""
         if self.chunks > 1:
-            return f"stages x {self.chunks} must divide the layers, and stages the microbatches of a replica"
+            return (
+                f"stages x {self.chunks} must divide the layers, of which the first and the last part may lack one, "
+                "and stages the microbatches of a replica"
+            )
         return "stages must be even, microbatches of a replica too, and at least twice as many"
 
 

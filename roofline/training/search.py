@@ -245,8 +245,8 @@ def _started(question: TrainingQuestion, layouts: Layout) -> Any:
     assert question.startable is not None
     layers, chunks = layer_count(question.request.program), question.schedule.chunks
     equal = layers % (layouts.pp * chunks) == 0
-    if question.startable.uneven and chunks == 1:
-        equal = equal | alike_between(layers, layouts.pp)
+    if question.startable.uneven:
+        equal = equal | alike_between(layers, layouts.pp * chunks)
     return equal & question.startable.holds(question.request.model, layouts)
 
 

@@ -26,6 +26,8 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("torchtitan", "deepseek-v2-lite", "16xh100", {"batch": 64, "ep": 8, "tp": 1, "cp": 1, "recompute": "full"}),
     ("megatron", "gpt2", "8xa100", {"batch": 64, "sequence": 1024, "dropout": True, "kernels": "materialised"}),
     ("megatron", "llama-3.1-70b", "64xh100", {"batch": 512, "pp": 4, "tp": 8, "sp": 8, "schedule": "interleaved:5"}),
+    ("megatron", "llama-3.1-405b", "1024xh100", {"batch": 128, "pp": 16, "tp": 8, "sp": 8, "schedule": "interleaved:4",
+                                                 "dp": 8, "microbatch": 1}),
     ("torchtitan", "llama-3.1-8b", "32xh100", {"batch": 64, "tp": 2, "cp": 1, "pp": 1, "replicate": 4}),
     ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "cp": 1, "recompute": "every:2", "zero": 1}),
     ("megatron", "qwen3-8b", "32xh100", {"batch": 64, "tp": 2, "cp": 1, "pp": 1, "zero": 1, "replicate": 4}),

@@ -13,6 +13,7 @@ from roofline.parallelism.pipeline import layers_of
 from roofline.training.launching.megatron_models import network_of, sizes_of
 from roofline.training.launching.said import degrees_of, degrees_said, experts_hold, refuse, refuse_unsaid, whole_number
 from roofline.training.question import Startable
+from roofline.training.schedules import read_schedule
 from roofline.training.step import TrainingStep
 
 _FORMATS = {"bf16-mixed": "bf16", "fp16-mixed": "fp16", "fp8-mixed": "bf16"}
@@ -23,6 +24,9 @@ def _holds(model: Model, layouts: Layout) -> Any:
     """Which layouts it can be started in: sequences are split as tensors are, or not."""
     return ((layouts.sp == 1) | (layouts.sp == layouts.tp)) & experts_hold(layouts)
 
+
+_COUNTED = ("loss_counts", "embedding_counts")
+"""What counts as a layer where stages lack one, and what else where they lack two."""
 
 STARTABLE = Startable(
     zero=(0, 1), policies=("none", "full", "selective"), check=sizes_of, holds=_holds, grouped=(1,), uneven=True
@@ -48,11 +52,7 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
         said["etp"] = 1
     if layout.sp > 1:
         said["sp"] = True
-    if step.steps.memory.layers % int(layout.pp):
-        first, _, last = layers_of(step.steps.memory.layers, int(layout.pp))
-        said |= {"first_layers": int(first), "last_layers": int(last)}
-    if q.schedule.chunks > 1:
-        said["chunks"] = q.schedule.chunks
+    said |= _ends(step.steps.memory.layers, int(layout.pp), q.schedule.chunks)
     if choice.sharding.zero == 1:
         said["zero"] = True
     if not choice.sharding.plain:
@@ -66,6 +66,19 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
     if q.recipe.narrow is not None:
         said |= {"fp8": "hybrid", "fp8_scaling": "delayed"}
     return said
+
+
+def _ends(layers: int, stages: int, chunks: int) -> dict[str, Said]:
+    """Parts of the layers on a stage, and what the first and the last stage have less; layers of parts are counted
+    with the embedding and the loss as one each.
+    """
+    if chunks > 1:
+        said: dict[str, Said] = {"chunks": chunks}
+        return said | dict.fromkeys(_COUNTED[: -layers % (stages * chunks)], True)
+    if layers % stages == 0:
+        return {}
+    first, _, last = layers_of(layers, stages)
+    return {"first_layers": int(first), "last_layers": int(last)}
 
 
 def _check(step: TrainingStep) -> None:
@@ -121,7 +134,16 @@ def _sharding(said: Mapping[str, Said]) -> dict[str, Any]:
 
 def _check_ends(said: Mapping[str, Said], stages: int) -> None:
     """Raises UsageError for another number of layers of the first or the last stage than is modelled."""
-    layers = whole_number(said, "layers", 1)
+    layers, parts = whole_number(said, "layers", 1), stages * read_schedule(_schedule(said, stages)).chunks
+    counted = [name for name in _COUNTED if said.get(name)]
+    if counted or parts > stages:
+        if counted != list(_COUNTED[: -layers % parts]):
+            msg = (
+                f"from: {layers} layers in {parts} parts: --account-for-loss-in-pipeline-split stands where one is "
+                "missing, --account-for-embedding-in-pipeline-split beside it where two"
+            )
+            raise UsageError(msg)
+        return
     first, _, last = layers_of(layers, stages)
     for meaning, flag, number in (("first_layers", "first", first), ("last_layers", "last", last)):
         if whole_number(said, meaning, layers // stages) != number:
@@ -158,7 +180,8 @@ def _recipe(said: Mapping[str, Said]) -> str:
 def _schedule(said: Mapping[str, Said], stages: int) -> str:
     chunks = whole_number(said, "chunks", 1)
     if "stage_layers" in said:
-        chunks = whole_number(said, "layers", 1) // (stages * whole_number(said, "stage_layers", 1))
+        slots = whole_number(said, "layers", 1) + sum(bool(said.get(name)) for name in _COUNTED)
+        chunks = slots // (stages * whole_number(said, "stage_layers", 1))
     return f"interleaved:{chunks}" if chunks > 1 else "1f1b"
 
 

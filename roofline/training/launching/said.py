@@ -34,7 +34,7 @@ def refuse_unsaid(step: TrainingStep, engine: str, *, uneven: bool = False) -> N
         if there:
             refuse(engine, f"no field says {what}; leave it out")
     parts, layers = int(layout.pp) * q.schedule.chunks, step.steps.memory.layers
-    if layers % parts and not (uneven and q.schedule.chunks == 1 and alike_between(layers, int(layout.pp))):
+    if layers % parts and not (uneven and alike_between(layers, parts)):
         refuse(engine, f"{layers} layers are not {parts} equal stages; give another --pp")
 
 
