@@ -293,6 +293,8 @@ class ServingInputs(TypedDict):
     prefix_hits: Annotated[float, Says("part of a prompt that a prefix cache holds")]
     lora: NotRequired[Annotated[str, Says("with --lora: adapters in memory x their rank")]]
     engine: Annotated[str | None, Says("what was asked to run it; null for what is usual on each hardware")]
+    fusion: NotRequired[Annotated[str | None, Says(
+        "of a traced module: what was asked to run as one kernel; null: as usual for its engine")]]  # fmt: skip
     ttft_s: Annotated[float | None, Says("target: longest time to first token", "s")]
     ttft_percentile: Annotated[float | None, Says("which percentile of it; null is the mean")]
     tpot_s: Annotated[float | None, Says("target: longest time per output token", "s")]

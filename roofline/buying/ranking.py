@@ -169,6 +169,8 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
         inputs |= {"speculate_tokens": spoken.tokens, "accepted": list(spoken.accepted), "draft": draft}
     for name, one in traffic.shown.each:
         inputs |= {f"{name}_tokens": one.tokens, f"{name}_sequences": one.sequences}
+    if question.program.anonymous:
+        inputs["fusion"] = question.asked["fusion"]
     if question.adapters:
         inputs["lora"] = question.adapters.words
     return {**versions(), "model": question.model.name, "inputs": inputs, "notes": list(question.notes)}

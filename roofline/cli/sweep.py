@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _ASKING = ("best", "pareto", "pivot", "by", "where", "unfit", "plot", "json")
 _OF_TRAINING = ("batch_tokens", "sequence", "microbatch", "zero", "recompute", "tokens")
 _OF_A_STUDY = (
-    *("counts", "batch", "concurrency", "prompt", "generate", "context", "price_kind", "prices", "set"), *_OF_TRAINING,
+    *("counts", "batch", "concurrency", "prompt", "generate", "context", "price_kind", "prices", "fusion", "set"),
+    *_OF_TRAINING,
 )  # fmt: skip
 _CODE = ("input", "dims", "strict")
 _NAMED_OTHERWISE = (

@@ -30,7 +30,7 @@ class Outline:
     """Where the program of a traced module comes from, and how long its sequences may be.
 
     ``facts`` is what JSON says of it. ``letters``: what the letters of its inputs mean, other than the legend's.
-    ``training`` has both passes, as eager autograd runs them, or, with True, as a graph compiler does; and the names
+    ``training`` has both passes, as eager autograd runs them, or as a graph compiler does; and the names
     of what the backward pass reads of the forward pass. ``losses``: what its counts leave out: with any of them they
     are lower bounds. ``fields``: those that can be edited. ``trace`` and
     ``training``: None of several networks, the ``components`` of a generator.
@@ -40,7 +40,7 @@ class Outline:
     facts: tuple[tuple[str, Any], ...]
     trace: Trace | None = field(repr=False)
     statement: Callable[[Conventions], Program] = field(repr=False)
-    training: Callable[[Conventions, bool], tuple[Program, frozenset[str]]] | None = field(repr=False)
+    training: Callable[[Conventions], tuple[Program, frozenset[str]]] | None = field(repr=False)
     letters: Mapping[str, str] = field(default_factory=dict)
     losses: tuple[str, ...] = ()
     fields: frozenset[str] = frozenset()
@@ -69,8 +69,8 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
         sizes = {**trace.dims, "B": 1, "S": min(trace.most, _LENGTH)}
         return _made(compiled(trace.recording, sizes), trace.dims)
 
-    def training(conventions: Conventions, graph: bool = False) -> tuple[Program, frozenset[str]]:
-        return (made_again() if graph else made("inductor", True)).training(conventions)
+    def training(asked: Conventions) -> tuple[Program, frozenset[str]]:
+        return (made_again() if asked.fusion != "none" else made("none", asked.apart)).training(asked)
 
     def stated(asked: Conventions) -> Program:
         return made(asked.fusion, asked.fusion != "none" or asked.apart).program(asked)

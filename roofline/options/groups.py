@@ -201,13 +201,9 @@ class ExpertLoad(TypedDict, total=False):
     ]
 
 
-class Counting(ExpertLoad, total=False):
+class Fused(TypedDict, total=False):
     """What is counted"""
 
-    count: Annotated[
-        Count, Option("Causal attention: the attended pairs of tokens, or all, as torch counts.", default="attended")
-    ]
-    lm_head: Annotated[LmHead, Option("Tokens of a prompt that the head works on.", default="last")]
     fusion: Annotated[
         Fusion | None,
         Option(
@@ -215,6 +211,15 @@ class Counting(ExpertLoad, total=False):
             usual="inductor; none under an eager engine",
         ),
     ]
+
+
+class Counting(ExpertLoad, Fused, total=False):
+    """What is counted"""
+
+    count: Annotated[
+        Count, Option("Causal attention: the attended pairs of tokens, or all, as torch counts.", default="attended")
+    ]
+    lm_head: Annotated[LmHead, Option("Tokens of a prompt that the head works on.", default="last")]
 
 
 class Conventions(AttentionForm, Counting, total=False):

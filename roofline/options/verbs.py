@@ -19,6 +19,7 @@ from roofline.options.groups import (
     EncodePool,
     ExpertLoad,
     FileOutput,
+    Fused,
     Hardware,
     Hosted,
     JsonOutput,
@@ -263,6 +264,7 @@ class ServingOptions(
     SeveralDtypes,
     Adapted,
     ExpertLoad,
+    Fused,
     Timing,
     Serving,
     Reserve,
@@ -449,6 +451,7 @@ class TrainOptions(
     TrainingRun,
     Degrees,
     ExpertLoad,
+    Fused,
     Timing,
     Reserve,
     Prices,
@@ -498,7 +501,7 @@ class SimulateFlags(Hardware, JobOptions, FileOutput, Quiet, total=False):
     ]
 
 
-class SweepFlags(SeveralHardware, Owning, Edits, Tracing, JsonOutput, total=False):
+class SweepFlags(SeveralHardware, Owning, Fused, Edits, Tracing, JsonOutput, total=False):
     """The flags of ``sweep``."""
 
     output: Annotated[Path | None, Option("Folder of the sweep.", flag="--output -o", metavar="DIR", everyday=True)]
@@ -591,7 +594,7 @@ class SweepFlags(SeveralHardware, Owning, Edits, Tracing, JsonOutput, total=Fals
     ]
 
 
-class PlotOptions(Lengths, PhaseOf, Dtypes, Timing, Edits, total=False):
+class PlotOptions(Lengths, PhaseOf, Dtypes, Fused, Timing, Edits, total=False):
     """What ``plot`` asks ``predict``."""
 
 

@@ -41,9 +41,14 @@ class Conventions:
     def under(cls, engine: Engine, device: Collection[str], asked: groups.Counting) -> Conventions:
         """What options ask for, with the form of attention that an engine runs on a device known by these words."""
         stored = engine.attention_on(device) == "materialised"
+        return cls.run_by(engine, "materialised" if stored else "fused", asked)
+
+    @classmethod
+    def run_by(cls, engine: Engine, attention: Attention, asked: groups.ExpertLoad | groups.Fused) -> Conventions:
+        """What options ask for, with this form of attention; an eager engine fuses nothing unless it is asked to."""
         eager = engine.kernels == "single"
         options = {"fusion": "none" if eager else "inductor", **given(part(groups.Counting, asked))}
-        return cls("materialised" if stored else "fused", **options, apart=eager)
+        return cls(attention, **options, apart=eager)
 
     @classmethod
     def of(cls, asked: groups.Conventions) -> Conventions:

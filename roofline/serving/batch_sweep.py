@@ -20,6 +20,7 @@ from roofline.models.model import Model
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import stage_programs
 from roofline.prediction.launch_degrees import can_launch
+from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.serving.batched_steps import Stages, StepTimer
@@ -258,7 +259,7 @@ def _programs(question: Question, jobs: Iterable[_Job]) -> dict[Hashable, Progra
 
 def _stored(question: Question, model: Model, job: _Job) -> Program:
     """A model as it is stored, and as its engine runs it."""
-    conventions = replace(question.conventions, attention=job.running.attention)
+    conventions = Conventions.run_by(job.running.engine, job.running.attention, question.asked)
     adapters = question.adapters if model is question.model else None  # a draft has none
     return job.running.run(quantized(model.program(conventions), job.recipe), adapters)
 

@@ -21,13 +21,13 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.layers.expert_load import check_routed, note_of
 from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
-from roofline.options.keywords import takes
+from roofline.options.keywords import given, takes
 from roofline.options.verbs import ServingOptions
-from roofline.options.words import Attention
+from roofline.options.words import Attention, Fusion
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, engine_for, recipe_under
 from roofline.prediction.shown import made_by, shown_by
-from roofline.program.conventions import Conventions
+from roofline.program.conventions import Conventions, check_fusion
 from roofline.program.merging import run_by
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -51,7 +51,8 @@ class Running:
 
     ``chunk`` None: prompts by themselves. ``encodes``: an encoder, whose passes are whole. ``usual``: the chunk that
     the engine has by itself, where another was chosen; ``cut``: two-batch overlap was. ``sequences``: as many at once
-    at most as are stated; what the engine takes by itself is no limit, since a launch line may raise it.
+    at most as are stated; what the engine takes by itself is no limit, since a launch line may raise it. ``fusion``: of
+    a traced module, what runs as one kernel.
     """
 
     engine: Engine
@@ -63,6 +64,7 @@ class Running:
     usual: int | None = None
     sequences: int | None = None
     cut: bool = False
+    fusion: Fusion | None = None
 
     def more_than_usual(self, sequences: int) -> str:
         """What to know of so many sequences at once of a scheduler; empty where the engine takes them by itself."""
@@ -100,7 +102,8 @@ class Running:
         if self.usual is not None:
             prompts += f" (searched; its own is {self.usual})"
         halves = ("two-batch overlap" + " (searched)" * self.cut,) if self.engine.two_batches else ()
-        told = (self.engine.words, *(() if self.encodes else (prompts,)), *halves, self.reserve.words)
+        fused = (f"fusion {self.fusion}",) if self.fusion else ()
+        told = (self.engine.words, *fused, *(() if self.encodes else (prompts,)), *halves, self.reserve.words)
         return ", ".join(told)
 
     def run(self, program: Program, adapters: Adapters | None = None) -> Program:
@@ -140,7 +143,9 @@ class Question:
         encodes = self.model.phases[0].encodes
         chunk = None if encodes else engine.mixed_tokens
         sequences = engine.most_sequences if self.states("max_sequences") else None
-        return Running(engine, launching, chunk, reserve, kernels_of(engine, device), encodes, sequences=sequences)
+        kernels = kernels_of(engine, device)
+        fusion = Conventions.run_by(engine, "fused", self.asked).fusion if self.program.anonymous else None
+        return Running(engine, launching, chunk, reserve, kernels, encodes, sequences=sequences, fusion=fusion)
 
     def states(self, field: str) -> bool:
         """Whether a field of the engine was edited, or a part of it."""
@@ -242,13 +247,14 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
     if found.phases == (Phase.DECODE,):
         msg = f"{found.name} was traced as one decode step, without the pass that reads a prompt; predict takes it"
         raise WorkloadError(msg)
+    check_fusion(options["fusion"], found.program(), found.name)
     shown = shown_by(found, options)
     traffic = read_passes(options, found) if found.reads else read_traffic(options, found.lengths.output)
     return Question(
         found,
         traffic.showing(shown) if shown.phases else traffic,
         options,
-        Conventions(routing=options["routing"]),
+        Conventions(**given({"routing": options["routing"], "fusion": options["fusion"]})),
         read_speculation(options, found),
         read_adapters(options),
     )

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,11 +25,13 @@ from roofline.options.edits import edits_by_room
 from roofline.options.groups import Degrees, Owning
 from roofline.options.keywords import completed, given, part
 from roofline.options.verbs import TrainOptions
+from roofline.options.words import Fusion
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
 from roofline.prediction.fleet import fleet_of, layout_of
 from roofline.prediction.layouts.search import best_layouts, layouts_of
 from roofline.prediction.request import Request, edited_model, read_request
+from roofline.program.conventions import check_fusion
 from roofline.program.phases import Phase
 from roofline.program.recompute import read_policy
 from roofline.program.workload import DEFAULT_GENERATE
@@ -85,6 +87,7 @@ class Part:
     edits: tuple[tuple[str, Any], ...]
     training: tuple[tuple[str, Any], ...] = LONE
     trains: bool = False
+    fusion: Fusion | None = None
 
     @property
     def points(self) -> int:
@@ -131,8 +134,8 @@ class Part:
     def request(self, **point: int) -> Request:
         """What ``predict`` is asked at a point. Raises RooflineError for what it refuses."""
         phase = None if self.phase in (REQUEST, SERVING) else self.phase
-        how: dict[str, Any] = {"dtype": self.dtype, "engine": self.engine, "phase": phase, **point}
-        return read_request(self.model, self.hardware, set=dict(self.edits) or None, **how)
+        how = {"dtype": self.dtype, "engine": self.engine, "fusion": self.fusion, "phase": phase}
+        return read_request(self.model, self.hardware, set=dict(self.edits) or None, **cast("Any", how | point))
 
     @property
     def is_fixed(self) -> bool:
@@ -147,7 +150,8 @@ class Part:
         """
         degrees = {} if self.layout is None else dict.fromkeys(_DEVICES, 1) | dict(self.layout)
         how = {name: value for name, value in self.training if name != "tokens"}
-        asked = {"batch": 1, "dtype": self.dtype, "engine": self.engine, "set": dict(self.edits), **degrees, **how}
+        own = {"dtype": self.dtype, "engine": self.engine, "fusion": self.fusion, "set": dict(self.edits)}
+        asked = {"batch": 1, **own, **degrees, **how}
         return read_training(self.model, self.hardware, completed(TrainOptions, {**asked, **point}, "train"))  # type: ignore[arg-type]
 
     @property
@@ -242,13 +246,14 @@ def check(study: Study) -> None:
     for word in study.optimizers or []:
         read_optimizer(word)
     _check_edits(study.models, lambda name: edited_model(name, fields["model"]))
+    _check_edits(study.models, lambda name: check_fusion(study.fusion, load_model(name).program(), name))
     _check_edits(study.devices, lambda name: read_hardware([name], fields["hardware"]))
     read_owning(_owned(study))
     check_prices(study.prices, study.price_kind, study.devices)
 
 
 def _check_edits(names: Sequence[str], read: Callable[[str], object]) -> None:
-    """Raises RooflineError for edits that none of these takes; of one that does not, the rows say so."""
+    """Raises RooflineError for edits, or a fusion, that none of these takes; of one that does not, the rows say so."""
     problem: RooflineError | None = None
     for name in names:
         try:
@@ -265,6 +270,7 @@ def parts_of(study: Study) -> Iterator[Part]:
     """Every part of a study, in its order; a grid of more rows than a file has is cut along its longest axis."""
     shared: dict[str, Any] = {
         "keep": study.kept, "edits": tuple(study.set.items()), "trains": TRAIN in study.rows_of,
+        "fusion": study.fusion,
     }  # fmt: skip
     limits = {phase: limits_in(phase, study.limits) for phase in study.rows_of}
     dtypes: Sequence[str | None] = study.dtypes or [None]

@@ -49,7 +49,8 @@ def _serve(rows: PartRows, part: Part, places: Places) -> None:
     for name, value in lengths.items():
         rows.values.setdefault(name, np.full(len(rows.values["batch"]), np.nan))[places] = value
     edits = dict(part.edits)
-    question = read_question(part.model, dtype=part.dtype, engine=part.engine, set=edits or None, **lengths)
+    how: dict[str, Any] = {"dtype": part.dtype, "engine": part.engine, "fusion": part.fusion, "set": edits or None}
+    question = read_question(part.model, **how, **lengths)
     (its,) = read_hardware([part.hardware], edits_by_room(edits)["hardware"])
     its, only = _replica(its, part)
     requests = rows.values["concurrency"][places]

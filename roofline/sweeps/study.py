@@ -14,7 +14,7 @@ from roofline.files.library import read_yaml
 from roofline.hardware.library import MAX_COUNT, parted
 from roofline.hardware.loading import load_every_hardware
 from roofline.options.values import read_tokens
-from roofline.options.words import PriceKind
+from roofline.options.words import Fusion, PriceKind
 from roofline.parallelism.dimensions import DEGREES
 from roofline.schema import Says
 from roofline.sweeps.axes import read_axis
@@ -161,6 +161,7 @@ class Study(BaseModel):
     owning: Annotated[Owning, Says("how purchases are paid off")] = Owning()
     targets: Annotated[Targets, Says("times that are good enough, each a row that says whether it is met")] = Targets()
     keep: Annotated[Words | None, Says("columns of results; none: the usual ones of the phases")] = None
+    fusion: Annotated[Fusion | None, Says("of traced modules, what runs as one kernel: none, inductor, engine")] = None
     set: Annotated[dict[str, Any], Says("single fields edited, as predict --set does")] = {}
 
     @model_validator(mode="after")

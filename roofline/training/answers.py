@@ -74,6 +74,7 @@ class TrainingInputs(TypedDict):
     dropout: Annotated[bool, Says("whether there is dropout")]
     hidden: Annotated[float, Says("share of data parallelism's exchanges that runs behind the passes for free")]
     engine: Annotated[str, Says("whose kernels and launches")]
+    fusion: NotRequired[Annotated[str, Says("of a traced module: what runs as one kernel, none or inductor")]]
     constants: Annotated[str, Says("whose constants")]
     overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
 

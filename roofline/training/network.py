@@ -133,6 +133,9 @@ def check_traced(network: Model, asked: TrainOptions) -> None:
         if asked.get(option):
             msg = f"{option.replace('_', '-')} does not go with a traced module ({network.name}): {instead}"
             raise UsageError(msg)
+    if asked["fusion"] == "engine":
+        msg = f"fusion engine: engines of inference fuse so; give none or inductor to train {network.name}"
+        raise UsageError(msg)
     policy = asked["recompute"]
     if policy is not None and policy.partition(":")[0] not in POLICIES:
         msg = (
@@ -144,11 +147,11 @@ def check_traced(network: Model, asked: TrainOptions) -> None:
         raise UsageError(msg)
 
 
-def traced_network(network: Model, conventions: Conventions, *, compiled: bool = False) -> Network:
+def traced_network(network: Model, conventions: Conventions) -> Network:
     """Both passes of a module that was traced for training, as eager torch runs them, or a graph compiler."""
     assert isinstance(network.config, Outline)
     assert network.config.training is not None
-    step, read = network.config.training(conventions, compiled)
+    step, read = network.config.training(conventions)
     forward = Program(tuple(group for group in step.groups if Phase.FORWARD in group.phases), step.sizes)
     return Network(forward, _trained(step), (step, read))
 

@@ -144,7 +144,7 @@ def read_training(
     if recipe.narrow is not None:
         _check_narrow(recipe, asked, traced=traced)
     if traced:
-        own = traced_network(network, request.conventions, compiled=request.engine.kernels != "single")
+        own = traced_network(network, request.conventions)
         return TrainingQuestion(
             request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
             given_degrees(asked), asked["microbatch"], asked["zero"], policy, False, asked["hidden"],

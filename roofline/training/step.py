@@ -243,6 +243,7 @@ class TrainingStep:
             "trained": ",".join(q.learning.words) or "all", "trained_parameters": q.network.learning_parameters,
             "gradients": q.recipe.gradients, "optimizer": q.optimizer.name, "schedule": q.schedule.words,
             "dropout": q.dropout, "hidden": q.hidden, "engine": q.request.engine.name,
+            **({"fusion": q.request.conventions.fusion} if q.network.stated else {}),
             "constants": q.request.constants.name, "overrides": dict(q.overrides),
         }  # fmt: skip
 

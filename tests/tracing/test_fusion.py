@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from shell import refusal  # noqa: E402
 from shell import roofline as run  # noqa: E402
 from torch import nn  # noqa: E402
 
@@ -119,6 +120,28 @@ def test_an_eager_engine_fuses_nothing_and_a_preset_is_refused() -> None:
         roofline.predict("gpt2", "h100", fusion="none")
     with pytest.raises(UsageError, match="fusion none goes with a traced module"):
         roofline.formula("gpt2", fusion="none")
+
+
+@pytest.mark.parametrize("hardware", ["h100", "xeon-8480"])
+@pytest.mark.parametrize("fusion", [None, "none", "engine"])
+def test_what_is_compared_is_what_is_predicted(fusion: Fusion | None, hardware: str) -> None:
+    asked = {"prompt": S, "batch": B, "fusion": fusion}
+    (row,) = roofline.compare(traced("capped"), hardware, constants="class", **asked).rows
+    own = roofline.predict(traced("capped"), hardware, constants="class", **asked)
+    assert row.point is not None
+    assert row.point.to_dict()["pass_s"] == pytest.approx(own.request_s, rel=1e-12)
+
+
+def test_a_level_is_asked_of_every_answer_and_refused_of_a_preset(tmp_path: Any) -> None:
+    traced("capped").write_trace(tmp_path / "own.json")
+    asked, level = ("--hardware", "h100", "--prompt", "64"), ("--fusion", "engine")
+    assert "fusion engine, 90% of the memory" in run("compare", str(tmp_path / "own.json"), *asked, *level)[1]
+    picture = ("-o", str(tmp_path / "own.svg"))
+    assert "attention (" in run("plot", "breakdown", str(tmp_path / "own.json"), *asked, *level, *picture)[1]
+    for verb, more in {"size": ("--load", "1 req/s"), "train": (), "sweep": ("-o", str(tmp_path / "swept"))}.items():
+        flags = asked if verb != "train" else asked[:2]
+        problem = refusal(2, verb, "gpt2", *flags, *level, *more)
+        assert "fusion engine goes with a traced module; gpt2 is stated as engines run it" in problem
 
 
 def test_a_mask_that_no_batch_changes_does_not_bound_the_batch_of_a_sweep(tmp_path: Any) -> None:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import roofline  # noqa: E402
 from roofline.cost.saved_bytes import saved_bytes  # noqa: E402
-from roofline.errors import RooflineError  # noqa: E402
+from roofline.errors import RooflineError, UsageError  # noqa: E402
 from roofline.models.model import Model, load_model  # noqa: E402
 from roofline.parallelism.layout import Layout  # noqa: E402
 from roofline.parallelism.sharded_backward import shard_training  # noqa: E402
@@ -26,7 +26,8 @@ from roofline.program.workload import Precision  # noqa: E402
 from roofline.training.flops import model_flops  # noqa: E402
 from roofline.training.network import traced_network  # noqa: E402
 
-SQUARE = Conventions(count="square")
+SQUARE = Conventions(count="square", fusion="none", apart=True)
+GRAPH = Conventions(count="square")
 FP32 = Precision("fp32", "fp32", "fp32")
 
 
@@ -231,9 +232,23 @@ def saved_by(network: Any) -> int:
     return int(saved_bytes(network.saved(NOTHING), sizes, FP32))
 
 
+def test_a_training_step_is_taken_apart_or_compiled_whatever_its_engine() -> None:
+    model = roofline.trace(Written(), MODULES["words"][1], mode="training")
+    asked = {"sequence": 7, "batch": 2, "microbatch": 2, "recompute": "none", "zero": 0}
+
+    def peak(**how: Any) -> float:
+        found = roofline.train(model, "h100", **asked, **how).step
+        assert found.to_dict()["inputs"]["fusion"] == how.get("fusion", "inductor")
+        return float(found.to_dict()["memory"]["first"]["saved_bytes"])
+
+    assert peak() == peak(fusion="inductor") < peak(fusion="none")
+    with pytest.raises(UsageError, match="fusion engine: engines of inference fuse so; give none or inductor"):
+        peak(fusion="engine")
+
+
 def test_a_graph_compiler_makes_elementwise_work_again_that_eager_torch_saves() -> None:
     model = roofline.trace(Written(), MODULES["words"][1], mode="training")
-    eager, compiled = (traced_network(model, SQUARE, compiled=each) for each in (False, True))
+    eager, compiled = (traced_network(model, each) for each in (SQUARE, GRAPH))
     rows = 4 * SIZES["B"] * SIZES["S"]  # of each layer: its input, 1 / rms, the norm, up, gate, act; at both ends more
     assert saved_by(compiled) == rows * (3 * (16 + 1 + 16 + 3 * 40) + 16 + 31) + 4  # + what the loss divides by
     assert saved_by(eager) > 1.5 * saved_by(compiled)
@@ -265,5 +280,5 @@ def test_a_graph_compiler_saves_what_that_of_torch_saves(make: Any) -> None:
     torchs = sum(each.numel() * each.element_size() for each in kept)
     model = roofline.trace(module, MODULES["words"][1], mode="training")
     statistics = 2 * 4 * SIZES["B"] * SIZES["S"]  # of the loss's rows: the softmax here is one call
-    ours = saved_by(traced_network(model, SQUARE, compiled=True))
+    ours = saved_by(traced_network(model, GRAPH))
     assert torchs - ours in (0, statistics)
