@@ -62,7 +62,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware 2xl40s --pools --speculate 4:0.7 --draft llama-3.2-1b --lora 2x8",
         "llama-3.1-8b --hardware h100 --launch tensorrt-llm --verify",
         "bge-m3 --hardware h100 --latency 50ms --api 1/0",
-        "bge-m3 --hardware h100",
+        "resnet-50 --hardware h100",
         "qwen2.5-omni-7b --hardware h100 --images 1 --audio 10s",
     ],
     "size": [
@@ -110,9 +110,10 @@ COMMANDS = {
 
 ELSEWHERE = {
     *(("EnvironmentAnswer", name) for name in ("cuda", "driver", "power_limit")),
+    ("TrainingInputs", "fusion"),
     *(("EnvironmentAnswer", name) for name in ("scipy", "matplotlib", "pyarrow", "transformers", "huggingface_hub")),
 }
-"""Fields that need a GPU, or a package that may be absent."""
+"""Fields that need a GPU, a package that may be absent, or the code of a module."""
 
 
 def verbs(group: Any, before: str = "") -> Iterator[tuple[str, Verb]]:

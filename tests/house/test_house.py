@@ -259,14 +259,14 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --images --image-size --video --fps --audio --denoise-steps --ttft "
-    "--tpot --latency --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --lora --routing --engine "
-    "--kernels --constants --speculate --draft --pools --reserve --price-kind --prices --years --chassis --pue "
-    "--power-price --hosting --utilization --api --set"
+    "--tpot --latency --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --lora --routing --fusion "
+    "--engine --kernels --constants --speculate --draft --pools --reserve --price-kind --prices --years --chassis "
+    "--pue --power-price --hosting --utilization --api --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --audio "
     "--denoise-steps --phase --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune "
-    "--sparsity --lora --routing --count --lm-head --fusion --engine --kernels --constants --reserve --offload --set "
+    "--sparsity --lora --routing --fusion --count --lm-head --engine --kernels --constants --reserve --offload --set "
     "--tp --pp --dp --ep --cp --dcp --sp --input --dims --strict --from --launch --verify --json --output -o "
     "--wide --quiet --no-color --explain --sensitivity --check --operators --plot --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
@@ -280,24 +280,24 @@ VERBS = {
     "--help-all",
     "train": "--hardware --sequence --target-sequence --sequence-lengths --batch-tokens --batch --microbatch --zero "
     "--replicate --recompute --schedule --optimizer --gradients --offload --dropout --hidden --dtype --weight-dtype "
-    "--lora --trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine --kernels --constants "
-    "--reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set --input --dims --strict "
-    "--from --launch --json --output -o --wide --quiet --explain --sensitivity --check --plot --help-all",
+    "--lora --trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --fusion --engine --kernels "
+    "--constants --reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set --input --dims "
+    "--strict --from --launch --json --output -o --wide --quiet --explain --sensitivity --check --plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --think --requests --router --seed --workload --prompt "
     "--generate --prefix-hits --images --image-size --video --fps --audio --denoise-steps --ttft --tpot --dtype "
-    "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count --lm-head "
-    "--fusion --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --speculate --draft "
+    "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --fusion --count "
+    "--lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --speculate --draft "
     "--prefill-on --encode-on --reserve --offload --price-kind --prices --years --chassis --pue --power-price "
     "--hosting --json --output -o --quiet --plot --help-all",
-    "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --input --dims --strict --json "
+    "sweep": "--hardware --years --chassis --pue --power-price --hosting --fusion --set --input --dims --strict --json "
     "--output -o --batch --prompt "
     "--generate --context --concurrency --batch-tokens --sequence --microbatch --zero --recompute --schedule "
     "--optimizer --tokens --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind "
     "--prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
     "--plot --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --engine --kernels --constants --set --input --dims --strict --output -o --data --theme "
-    "--size --dpi --over --measured --help-all",
+    "--kv-dtype --state-dtype --fusion --engine --kernels --constants --set --input --dims --strict --output -o --data "
+    "--theme --size --dpi --over --measured --help-all",
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
     "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
@@ -307,7 +307,7 @@ VERBS = {
     "mcp": "",
     "page": "--hardware --port --open --output -o --lesson --models --dtypes",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
-    "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --fusion --engine --kernels "
+    "formula": "--hardware --phase --dtype --attention --routing --fusion --count --lm-head --engine --kernels "
     "--constants --keep --op --subs --policy --dropout --quantity --mean --input --dims --strict --json --solve "
     "--elasticity --latex --python --js --help-all",
     "hardware show": "--json",
