@@ -123,12 +123,12 @@ def _schedule(chunks: int) -> str:
 
 
 def mpt(data: Path, *, fitted: bool = False, **options: Any) -> Iterator[Judged]:
-    """MPT under FSDP, with FlashAttention 1 in Triton; runs on A100 of 80 GB are judged.
+    """MPT under FSDP, with flash_attn_triton.py; runs on A100 of 80 GB are judged.
 
-    What of exchanges is free is ``fitted`` to those on A100 of 40 GB. Modules are eager: no ``compile_config`` stands
-    in scripts/train/yamls/mpt, nor in what submit_benchmarks.py adds to them, which asks for checkpoints without
-    re-entry. Both of its modes of mixed precision sum gradients up in bf16: Composer 0.15, ``get_mixed_precision``, and
-    FSDP, which takes the parameters' format.
+    What of exchanges is free and that kernel (``fit_training_attention.py``) are ``fitted`` to those on A100 of 40 GB.
+    Modules are eager: no ``compile_config`` stands in scripts/train/yamls/mpt, nor in what submit_benchmarks.py adds to
+    them, which asks for checkpoints without re-entry. Both of its modes of mixed precision sum gradients up in bf16:
+    Composer 0.15, ``get_mixed_precision``, and FSDP, which takes the parameters' format.
     """
     for row in _rows(data / "llm_foundry" / "mpt_training.csv"):
         if ("40" in row["gpu"]) != fitted:
@@ -141,7 +141,7 @@ def mpt(data: Path, *, fitted: bool = False, **options: Any) -> Iterator[Judged]
         model = {**gpt(h, layers, heads, sequence, 50368), "activation_function": "gelu"}  # nn.GELU, one kernel
         found = asked(model, device, n, sequence=sequence, dtype=dtype, tp=1, pp=1,
                       sp=1, zero=3, batch=int(row["globalbatchsize"]), microbatch=int(row["microbatchsize"]),
-                      recompute=policy, kernels="fa1-triton", gradients="bf16", engine="transformers",
+                      recompute=policy, kernels="flash-attn-triton", gradients="bf16", engine="transformers",
                       **options)  # fmt: skip
         seconds = float(row["globalbatchsize_t"]) / float(row["throughput_t_s"])
         yield Judged(f"{row['model']} {sequence}", seconds, found)

@@ -64,7 +64,7 @@ class AttentionShape:
     Over latents themselves all query heads share one, as they do in multi-query attention.
     pair_flops: contraction FLOPs of one attended pair over all heads and sequences. cache_bytes: keys and values read.
     window: tokens that a query sees at most, 0 where it sees all. bidirectional: an encoder's, without a mask or a
-    cache. latent: keys and values are one latent for all heads.
+    cache. latent: keys and values are one latent for all heads. backward: a backward pass, of 5 matmuls in place of 2.
     """
 
     batch: Number
@@ -77,6 +77,7 @@ class AttentionShape:
     window: Number = 0
     bidirectional: bool = False
     latent: bool = False
+    backward: bool = False
 
     @property
     def heads(self) -> Number:
@@ -91,7 +92,7 @@ class AttentionShape:
     @property
     def head_dim(self) -> Number:
         """The width of a head: half of keys' and values' together."""
-        return self.pair_flops / (4 * self.heads)
+        return self.pair_flops / ((10 if self.backward else 4) * self.heads)
 
     @property
     def windowed(self) -> Number:
@@ -242,6 +243,7 @@ def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Atten
         window=_window(op, sizes, queries),
         bidirectional=op.mask in ("full", "local") and not any(tensor.role == "kv_cache" for tensor in cached),
         latent=is_latent(op),
+        backward=any(tensor.gradient_of for tensor in op.writes),
     )
 
 

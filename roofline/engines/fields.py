@@ -21,6 +21,7 @@ the activation function in the epilogue of its matmul."""
 AttentionLibrary: TypeAlias = Literal[
     "fa1",
     "fa1-triton",
+    "flash-attn-triton",
     "fa2",
     "fa3",
     "flashinfer",
@@ -34,9 +35,9 @@ AttentionLibrary: TypeAlias = Literal[
     "fused",
     "materialised",
 ]
-"""Whose kernels attend: FlashAttention 1, its copy in Triton, 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's
-scaled dot product, AMD's AITER, llama.cpp's; ``fused`` is one kernel of no library in particular, ``materialised``
-stores the scores."""
+"""Whose kernels attend: FlashAttention 1, its copies in Triton (Triton's own, and flash-attention's), FlashAttention 2
+and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product, AMD's AITER, llama.cpp's; ``fused`` is one
+kernel of no library in particular, ``materialised`` stores the scores."""
 
 MatmulLibrary: TypeAlias = Literal["vendor", "trtllm", "llama-cpp", "llama-cpp-b6000"]
 """Whose kernels multiply: the vendor's (cuBLAS and its like), TensorRT-LLM's, which quantise activations too, or

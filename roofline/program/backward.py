@@ -160,6 +160,8 @@ class Gradients:
         if not any(tensor.role == "weight" for tensor in inputs):
             reads.pop(op.name + NORMED, None)
         work = op.work or (Work("vector", 1, given[0].letters),)
+        if op.kind == "softmax" and needed(op)[1] == op.writes:  # from probabilities: no exponential
+            work = tuple(each for each in work if each.unit != "special")
         function = op.function and f"{op.function}_backward"
         step = Op(
             f"{op.name}.backward", op.kind, (*given, *reads.values()), (*written, *_between(op)), work, mixes=op.mixes,

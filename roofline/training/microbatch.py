@@ -3,7 +3,7 @@
 Beside them what data parallelism exchanges once for a step or for each microbatch: gradients that are summed up and
 split, weights that are gathered, each group's in one message.
 
-Fused attention has constants of training where some were timed, both passes together. Elsewhere its forward pass is
+Fused attention has constants of training where some were timed, of both passes. Elsewhere its forward pass is
 that of a prompt, and its backward pass takes a multiple of it: 5 contractions for 2.
 """
 
@@ -39,7 +39,9 @@ ATTENTION_BACKWARD_BAND = (0.7, 1.4)
 """How far that may be off, times the band of the forward pass."""
 
 ONE_PASS_BAND = (0.8, 1.2)
-"""How far one pass may be off where both were timed together, times the band of both: assumed."""
+"""How far one pass may be off where both were timed together and how they share that is not known, times the band of
+both: assumed.
+"""
 
 _ADAPTERS = "l"
 """The axis of several adapters, of which training has one."""
@@ -222,9 +224,11 @@ def _attention(cost: Cost, forward: Priced | None, machine: Machine) -> Timing:
     It is one kernel: nothing is appended to a cache.
     """
     cost = replace(cost, kernels=None)
-    timed = machine.constants_of(cost, ATTENTION_TRAINING) != machine.constants_of(cost)
-    if timed or forward is None:
+    constants = machine.constants_of(cost, ATTENTION_TRAINING)
+    if constants != machine.constants_of(cost) or forward is None:
         t, (low, high) = machine.time(cost, ATTENTION_TRAINING), ONE_PASS_BAND
+        if constants.corrections.backward_work is not None:
+            return t
         return banded(t, low * (t.low_s / t.time_s), high * (t.high_s / t.time_s))
     t = forward.timing * ATTENTION_BACKWARD
     low, high = ATTENTION_BACKWARD_BAND

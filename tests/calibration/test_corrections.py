@@ -133,10 +133,11 @@ def cost(kind: str, flops: float, moved: float, shape: Shape) -> Cost:
     return Cost("g", "op", kind, "fp16", 1, flops, 0, 0, moved, shape, alone=True)
 
 
-def masked(groups: int, width: int = 64, window: int = 0) -> Cost:
+def masked(groups: int, width: int = 64, window: int = 0, *, backward: bool = False) -> Cost:
     """Three prompts of 1,000 tokens, two heads of keys and values."""
-    each = 4.0 * 3 * 2 * groups * width
-    return cost("attention", each * 500_500, 3e6, AttentionShape(3, 1000, 1000, 2, groups, each, 1.5e6, window))
+    each = (10.0 if backward else 4.0) * 3 * 2 * groups * width
+    shape = AttentionShape(3, 1000, 1000, 2, groups, each, 1.5e6, window, backward=backward)
+    return cost("attention", each * 500_500, 3e6, shape)
 
 
 KERNELS = [
@@ -155,6 +156,7 @@ KERNELS = [
     masked(groups=1),
     masked(groups=4),
     masked(groups=4, width=72, window=128),
+    masked(groups=1, backward=True),
     cost("norm", 0.0, 4e6, RowShape(4, 1e6)),
     cost("scan", 1e9, 1e6, ScanShape("delta_rule", 2, 1000, 64, 32, 5e5)),
     cost("elementwise", 0.0, 1e6, ConvolutionShape(2, 1000, 4096, 1e5)),

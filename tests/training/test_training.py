@@ -462,14 +462,18 @@ def test_numbers_of_a_table_are_arrays_of_one_shape() -> None:
 
 
 def test_attention_of_training_has_constants_by_library() -> None:
-    """FlashAttention 1 is slower than 2 where both were timed; elsewhere backward takes 2.5 times the forward pass."""
+    """FlashAttention 1 is slower than 2 where both were timed, backward passes more so where that is known; elsewhere
+    they take 2.5 times the forward pass.
+    """
 
     def of(hardware: str, kernels: str) -> dict[str, float]:
         return step(hardware=hardware, kernels=kernels, recompute="none", sequence=1024).causes
 
     one, two, elsewhere = of("8xa100", "fa1-triton"), of("8xa100", "fa2"), of("8xh100", "fa3")
     assert one["attention_forward"] + one["attention_backward"] > two["attention_forward"] + two["attention_backward"]
-    assert two["attention_backward"] == pytest.approx(2.4 * two["attention_forward"], rel=0.1)  # as FLOPs and bytes are
+    apart, alike = (each["attention_backward"] / each["attention_forward"]
+                    for each in (of("8xa100", "flash-attn-triton"), one))  # fmt: skip
+    assert apart > alike
     assert elsewhere["attention_backward"] == pytest.approx(2.5 * elsewhere["attention_forward"])
 
 

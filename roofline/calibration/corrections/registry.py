@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 from roofline.calibration.corrections.attention import ExtraKeys, ExtraReads, KeyBlock, Regroup
 from roofline.calibration.corrections.attention_by_library import (
+    BackwardWork,
     CacheWrite,
     DecodeBlocks,
     HeadBlocks,
@@ -84,6 +85,7 @@ class Corrections(Data):
     slow_width: SlowWidth | None = None
     kernel_widths: KernelWidths | None = None
     masked_work: MaskedWork | None = None
+    backward_work: BackwardWork | None = None
     decode_blocks: DecodeBlocks | None = None
     head_blocks: HeadBlocks | None = None
     unsplit: Unsplit | None = None

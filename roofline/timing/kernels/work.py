@@ -34,11 +34,13 @@ def _attention_factor(cost: Cost, shape: AttentionShape, corrections: Correction
 
 
 def width_factor(shape: AttentionShape, corrections: Corrections) -> Number:
-    """How often the FLOPs of a head count, by its width."""
+    """How often the FLOPs of a head count, by its width and by the pass."""
     factor: Number = 1
     for width in (corrections.head_padding, corrections.slow_width, corrections.kernel_widths):
         if width:
             factor = factor * width.factor(as_float(shape.head_dim))
+    if corrections.backward_work:
+        factor = factor * corrections.backward_work.factor(backward=shape.backward)
     return factor
 
 
