@@ -160,8 +160,8 @@ def _load(subject: str | Path | Mapping[str, Any]) -> Model:
         beginning = f"unknown model {shown(subject)}; "
         if not str(failure).startswith(beginning):
             raise
-        near = str(failure).removeprefix(beginning).partition("?")[0]
-        meant = "" if near.startswith("known: ") else f"{near}? "
+        near = str(failure).removeprefix(beginning).removesuffix(" (roofline models list)")
+        meant = "" if near.startswith("known") else f"{near}{'' if near.endswith('?') else ';'} "
         lists = "roofline formula lists the layers, roofline models list the models"
         msg = f"unknown layer or model {shown(subject)}; {meant}{lists}"
         raise ConfigError(msg) from None

@@ -21,7 +21,9 @@ from roofline.models.families import FAMILIES, program_of
 from roofline.models.families.family import Family
 from roofline.models.generation import costly_settings
 from roofline.models.hints import nearest_types, types_of
+from roofline.models.kinds import kind_of
 from roofline.models.mapping import mapped
+from roofline.models.near_names import hint
 from roofline.models.outline import MARK, Outline, outlined
 from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
@@ -29,8 +31,18 @@ from roofline.models.shapes.decoder_config import DecoderConfig
 from roofline.models.shapes.sound_tower import SoundTowerConfig
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, perceives, sight_of
-from roofline.models.sources import FACTS, GENERATOR, Fact, Source, find_source, gguf_source, preset_source
+from roofline.models.sources import (
+    FACTS,
+    GENERATOR,
+    Fact,
+    Source,
+    UnknownModelError,
+    find_source,
+    gguf_source,
+    preset_source,
+)
 from roofline.models.wrappers import left_out, opened, text_model
+from roofline.options.words import ModelKind
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -70,6 +82,16 @@ class Model:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     predicts: bool = False
     _programs: dict[Conventions, Program] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    @property
+    def kind(self) -> ModelKind:
+        """What kind of network it is.
+
+        >>> names = "llama-3.1-8b", "jamba-v0.1", "mamba-2.8b", "t5-base", "bge-m3"
+        >>> [load_model(name).kind for name in names]
+        ['decoder', 'hybrid', 'state-space', 'encoder-decoder', 'encoder']
+        """
+        return kind_of(self.config)
 
     def program(self, conventions: Conventions | None = None) -> Program:
         """The program of one step under ``conventions``, which is built once."""
@@ -190,7 +212,10 @@ def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str,
     >>> load_model("bert-base").parameters
     109482240
     """
-    source = find_source(model)
+    try:
+        source = find_source(model)
+    except UnknownModelError as unknown:
+        raise hint(unknown, _kind, _size) from None
     is_preset = source.folder is None and not source.tensors and not isinstance(model, Mapping)
     return _shipped(source.name) if is_preset and not overrides else _build(source, overrides)
 
@@ -213,7 +238,18 @@ def load_preset(name: str) -> Model:
     >>> load_preset("gpt2").parameters
     124439808
     """
-    return _shipped(preset_source(name).name)
+    try:
+        return _shipped(preset_source(name).name)
+    except UnknownModelError as unknown:
+        raise hint(unknown, _kind, _size) from None
+
+
+def _kind(name: str) -> str:
+    return load_preset(name).kind
+
+
+def _size(name: str) -> float:
+    return float(load_model(name).parameters)
 
 
 @functools.lru_cache(maxsize=512)

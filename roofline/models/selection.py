@@ -4,43 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from roofline.errors import ConfigError, UnitError, UsageError, near_matches, shown
+from roofline.errors import ConfigError, UnitError, UsageError, shown
 from roofline.models.families import FAMILIES
 from roofline.models.families.seeing import PERCEIVING
 from roofline.models.model import Model
-from roofline.models.outline import Outline
+from roofline.models.near_names import by_kind, like_name
 from roofline.models.shapes.decoder_config import DecoderConfig
-from roofline.models.shapes.encoder_config import EncoderConfig
-from roofline.models.shapes.encoder_decoder_config import EncoderDecoderConfig
-from roofline.models.shapes.state_space import StateSpaceConfig
-from roofline.models.shapes.two_towers import TwoTowersConfig
 from roofline.options.words import ModelKind
 from roofline.units import parse_count
 
 _FEWEST = 1000
 """No network has fewer parameters: 7 is meant as 7B."""
 _EXPECTED = 'expected a range such as "7B..80B", "7B.." or "..80B"'
-
-
-def kind_of(model: Model) -> ModelKind:
-    """What kind of network it is: a decoder, a hybrid that has recurrences beside attention, one that sees, and so on.
-
-    >>> from roofline.models.model import load_model
-    >>> [kind_of(load_model(name)) for name in ("llama-3.1-8b", "jamba-v0.1", "mamba-2.8b", "t5-base", "bge-m3")]
-    ['decoder', 'hybrid', 'state-space', 'encoder-decoder', 'encoder']
-    """
-    config = model.config
-    if isinstance(config, Outline):
-        return "generator" if config.components else "traced"
-    if isinstance(config, DecoderConfig):
-        if config.vision is not None or config.sound is not None:
-            return "vlm" if config.sound is None else "audio" if config.vision is None else "omni"
-        return "hybrid" if config.recurrence is not None else "decoder"
-    if isinstance(config, EncoderConfig) or (isinstance(config, TwoTowersConfig) and config.images is None):
-        return "encoder"
-    if isinstance(config, EncoderDecoderConfig):
-        return "encoder-decoder"
-    return "state-space" if isinstance(config, StateSpaceConfig) else "vision"
 
 
 def has_experts(model: Model) -> bool:
@@ -90,7 +65,11 @@ def select(
     number. Raises UsageError for a family or a range that cannot be, and ConfigError where nothing is left.
     """
     if family is not None and family not in FAMILIES and family not in PERCEIVING:
-        msg = f"--family: {shown(family)} is not modelled; {near_matches(family, [*FAMILIES, *PERCEIVING])}"
+        kinds = {model.model_type: model.kind for model in models}
+        like = like_name(
+            family, {each: each for each in (*FAMILIES, *PERCEIVING)}, lambda _: 0.0, lambda: by_kind(kinds)
+        )
+        msg = f"--family: {shown(family)} is not modelled; {like}"
         raise UsageError(msg)
     least, most = parse_range(parameters) if parameters is not None else (0, None)
     found = [
@@ -98,7 +77,7 @@ def select(
         for model in models
         if (text is None or text.lower() in f"{model.name} {model.model_type}".lower())
         and family in (None, model.model_type)
-        and kind in (None, kind_of(model))
+        and kind in (None, model.kind)
         and not (experts and not has_experts(model))
         and least <= model.parameters
         and (most is None or model.parameters <= most)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
-from roofline.errors import ConfigError, MissingExtraError, near_matches, one_line, shown
+from roofline.errors import ConfigError, MissingExtraError, RooflineError, near_matches, one_line, shown
 from roofline.files.library import read_text, read_yaml
 from roofline.files.plugins import plugin_files
 
@@ -67,6 +67,17 @@ class Source:
     tensors: Mapping[str, GgufTensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+class UnknownModelError(RooflineError):
+    """A name that no model has, without what is near it: whoever loads models tells that.
+
+    ``name``: what is near it is asked of; ``elsewhere``: it may be found elsewhere, by what the words say.
+    """
+
+    def __init__(self, name: str, said: str, *, elsewhere: bool = False) -> None:
+        super().__init__(said)
+        self.name, self.elsewhere = name, elsewhere
 
 
 def find_source(model: str | Path | Mapping[str, Any]) -> Source:
@@ -205,9 +216,7 @@ def preset_source(name: str) -> Source:
     elif folded in (own := plugin_models()):
         return _from_file(own[folded])
     else:
-        names = [*preset_names(), *own, *_by_name(), *trace_names(), *generator_names()]
-        msg = f"unknown model {shown(name)}; {near_matches(folded, names)} (roofline models list)"
-        raise ConfigError(msg)
+        raise UnknownModelError(folded, f"unknown model {shown(name)}")
     facts = {name: Fact(*told) for name, told in preset.get("facts", {}).items()}
     return Source(preset["name"], preset["source"], preset["config"], preset["name"], facts=facts)
 
@@ -230,8 +239,16 @@ def aliases_with(text: str) -> list[str]:
     (['llama-3.3-70b'], [])
     """
     part = text.lower()
-    found = ((alias, name) for alias, name in _by_name().items() if _letters(alias) != _letters(name))
-    return sorted(alias for alias, name in found if part in alias and part not in name)
+    return sorted(alias for alias, name in own_names().items() if part in alias and part not in name)
+
+
+def own_names() -> dict[str, str]:
+    """Aliases that are no spelling of their preset's name, such as a later release of the same network -> the preset.
+
+    >>> own_names()["llama-3.3-70b"]
+    'llama-3.1-70b'
+    """
+    return {alias: name for alias, name in _by_name().items() if _letters(alias) != _letters(name)}
 
 
 def hub_id(name: str) -> str:
@@ -305,7 +322,7 @@ def _cached(name: str) -> Path:
     if isinstance(found, str):
         return Path(found)
     msg = f"{name}: no such file or folder, no hub id of a preset, none in the cache; {_DOWNLOAD}{name} asks the hub"
-    raise ConfigError(msg)
+    raise UnknownModelError(Path(name).name, msg, elsewhere=True)
 
 
 def _downloaded(name: str) -> Path:

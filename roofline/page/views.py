@@ -15,7 +15,6 @@ from roofline.hardware.loading import load_every_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import load_every_system
 from roofline.models.model import load_preset
-from roofline.models.selection import kind_of
 from roofline.models.sources import preset_names
 from roofline.options.keywords import completed
 from roofline.options.verbs import PredictOptions
@@ -41,7 +40,7 @@ def library(pairs: Pairs) -> Json:
     models = [load_preset(name) for name in preset_names()]
     return {
         "models": [
-            {"name": m.name, "kind": kind_of(m), "parameters": m.parameters, "positions": m.lengths.positions}
+            {"name": m.name, "kind": m.kind, "parameters": m.parameters, "positions": m.lengths.positions}
             for m in models
         ],
         "hardware": [_device(spec) for spec in load_every_hardware()],

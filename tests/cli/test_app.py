@@ -406,7 +406,7 @@ def test_a_wrong_flag_is_exit_2(arguments: tuple[str, ...], text: str) -> None:
         (("predict", "bert-base", "--hardware", "h100", "--context", "5"), "bert-base has no decode phase"),
         (("hardware", "show", "h10"), "did you mean h100"),
         (("hardware", "show", "../hardware_specs"), ""),
-        (("models", "show", "gpt3"), "did you mean gpt2"),
+        (("models", "show", "gpt3"), "nearest of its family: gpt2"),
         (("models", "list", "zzz"), "no preset has 'zzz' in its name or family"),
         (("models", "show", "."), "config.json"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from shell import answer, refusal
 
 from roofline.models.model import load_model
-from roofline.models.selection import has_experts, kind_of, parse_range, select
+from roofline.models.selection import has_experts, parse_range, select
 from roofline.models.sources import preset_names
 
 EVERY = [load_model(name) for name in preset_names()]
@@ -22,11 +22,11 @@ def listed(*flags: str) -> list[str]:
 
 
 def test_each_preset_is_of_one_kind_and_the_kinds_are_all_of_them() -> None:
-    kinds = Counter(kind_of(model) for model in EVERY)
+    kinds = Counter(model.kind for model in EVERY)
     perceiving = {"vision", "vlm", "audio", "omni"}
     assert set(kinds) == {"decoder", "hybrid", "state-space", "encoder", "encoder-decoder", *perceiving}
     assert sum(len(select(EVERY, kind=kind)) for kind in kinds) == len(EVERY)
-    assert {kind_of(load_model(name)) for name in ("clip-text-large", "bert-base", "modernbert-base")} == {"encoder"}
+    assert {load_model(name).kind for name in ("clip-text-large", "bert-base", "modernbert-base")} == {"encoder"}
 
 
 def test_filters_hold_together() -> None:
@@ -81,7 +81,7 @@ def test_a_range(text: str, least: int, most: int | None) -> None:
         (2, ("--parameters", "7..80B"), 'given "7..80B", whose 7 has no unit; expected a range'),
         (2, ("--parameters", "..80"), 'given "..80", whose 80 has no unit; expected a range'),
         (2, ("--parameters", "8B..7B"), "a range that ends before it begins"),
-        (2, ("--family", "qwen33"), '"qwen33" is not modelled; did you mean qwen3'),
+        (2, ("--family", "qwen33"), '"qwen33" is not modelled; nearest of its family: qwen3'),
         (3, ("zzz", "--moe"), "no preset has 'zzz' in its name or family and is what these flags ask for"),
         (3, ("--moe", "--kind", "encoder"), "no preset is what these flags ask for"),
         (3, ("--fits", "rtx-3090", "--parameters", "600B.."), "none of these models fits rtx-3090"),
