@@ -8,6 +8,8 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
+from roofline.calibration.constants import ConstantSet
+from roofline.calibration.sustained import sustained
 from roofline.classes import frozen
 from roofline.engines.library import load_every_engine
 from roofline.errors import UsageError, WorkloadError
@@ -27,6 +29,7 @@ from roofline.program.packing import packed, read_lengths
 from roofline.program.recompute import Recompute, read_policy
 from roofline.program.workload import DTYPE_BYTES, MAX_LENGTH
 from roofline.program.written_out import written_out
+from roofline.timing.machine import Machine
 from roofline.training.kept.offload import HostMemory, read_offload
 from roofline.training.kept.optimizers import Optimizer, read_optimizer
 from roofline.training.kept.recipes import RECIPES, TrainingRecipe, read_training_recipe
@@ -111,6 +114,16 @@ class TrainingQuestion:
     def tokens(self) -> int:
         """Tokens of a step."""
         return self.batch * (self.sequence + (self.target or 0))
+
+    def machine(self, devices: int) -> Machine:
+        """So many of the devices, under sustained load. Raises WorkloadError without links."""
+        return self.loaded(self.request.machine(devices))
+
+    def loaded(self, machine: Machine) -> Machine:
+        """A machine of these devices under sustained load."""
+        if not isinstance(machine.constants, ConstantSet):
+            return machine
+        return replace(machine, constants=sustained(machine.constants, self.request.device.name))
 
     @property
     def lengths(self) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""Rates under sustained load: matmuls of a step that lasts are no faster than the best that others kept up.
+
+Constants are fitted to bursts of a few launches. A card that is busy all the time comes to its power limit and lowers
+its clock: of an H100 the fastest bursts reach 939 TFLOP/s in bf16, the best of 100 runs of each of many shapes 794.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field, replace
+from functools import lru_cache
+
+from roofline.calibration.constants import Constants, ConstantSet, Execution
+from roofline.calibration.provenance import constants_of, load_published
+from roofline.classes import frozen
+from roofline.hardware.loading import hardware_names, load_hardware
+
+_MATMULS = ("matmul", "grouped_matmul")
+
+
+@frozen
+class Sustained:
+    """Constants whose matmuls reach, by dtype, a ``share`` of what they reach in a burst."""
+
+    constants: ConstantSet
+    shares: Mapping[str, float]
+    _known: dict[tuple[str, ...], Constants] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
+        """The constants of an operator."""
+        asked = (kind, execution, name, dtype)
+        if asked not in self._known:
+            found, share = self.constants.of(*asked), self.shares.get(dtype.partition("_")[0])
+            lower = kind in _MATMULS and share is not None
+            self._known[asked] = replace(found, compute=found.compute * share) if lower and share else found
+        return self._known[asked]
+
+    def unfused(self, dtype: str) -> bool:
+        """Whether they are those of single kernels."""
+        return self.constants.unfused(dtype)
+
+
+def sustained(constants: ConstantSet, hardware_name: str) -> ConstantSet | Sustained:
+    """The constants under sustained load: those of a library's device of which sustained matmuls were published.
+
+    What usual shapes reach of that best is ``typical`` of calibrations/published.yaml. A calibration of a user's own is
+    as it was measured.
+    """
+    of_class = constants.provenance == "class"
+    shipped = of_class or (constants.provenance == "calibrated" and constants.name == hardware_name)
+    if not shipped or hardware_name not in hardware_names():
+        return constants
+    shares = _shares(hardware_name, of_class)
+    return Sustained(constants, shares) if shares else constants
+
+
+@lru_cache(maxsize=256)
+def _shares(name: str, of_class: bool) -> dict[str, float]:
+    """By dtype, of the matmuls that are slower under sustained load."""
+    published, hardware = load_published(), load_hardware(name)
+    ceilings = published.devices.get(name)
+    if ceilings is None:
+        return {}
+    burst = constants_of(hardware, "class" if of_class else None)
+    found = {
+        dtype: published.typical.compute * rate / (burst.of("matmul", "graph", dtype=dtype).compute * peak)
+        for dtype, rate in ceilings.matmul.items() if dtype in hardware.dtypes()
+        for peak in (hardware.contraction_unit(dtype)[1],)
+    }  # fmt: skip
+    return {dtype: share for dtype, share in found.items() if share < 1}
