@@ -19,7 +19,7 @@ from roofline.engines.engine import Engine
 from roofline.errors import UsageError
 from roofline.program.workload import MAX_LENGTH
 from roofline.serving.batch_sweep import curves
-from roofline.serving.curve import Curve, Served
+from roofline.serving.curve import Curve, Served, groups_of
 from roofline.serving.disaggregated_serving import pooled_curves
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import (
@@ -205,9 +205,9 @@ def compare_hardware(
         msg = "offload: pools hand caches over, and their tiers are simulated; leave pools out, or ask size"
         raise UsageError(msg)
     searched = targets if batch is None else None
-    found = curves(question, hardware, searched) + (pooled_curves(question, hardware, targets) if pools else [])
+    found = curves(question, hardware, searched, batch) + (pooled_curves(question, hardware, targets) if pools else [])
     if offload is not None:
-        found = with_caches_below(found, question, hardware, searched, offload)
+        found = with_caches_below(found, question, hardware, searched, offload, batch)
     best: dict[Served, Row] = {}
     for curve in found:  # of the layouts of one hardware in one dtype, the best
         row = _row(curve, question, targets, terms, batch)
@@ -229,8 +229,7 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms, batch
     else:
         held = np.flatnonzero((curve.state.batches == batch) & curve.holds)
         if not len(held):
-            most = "" if curve.most is None else f": {curve.most} fit"
-            return Row(curve, None, (f"no batch of {batch}{most}",), None, "")
+            return Row(curve, None, (_no_batch(curve, batch),), None, "")
         chosen = int(held[0])
     point = point_at(curve, chosen, curve.replicas)
     cost, no_cost = serving_cost(curve.hardware, point, question.traffic, terms)
@@ -239,6 +238,15 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms, batch
     lone = batch is None and targets.none and curve.pools is None
     alone = point_at(curve, 0, curve.replicas) if lone else None
     return Row(curve, point, misses, cost, no_cost, unsure if not misses else (), alone=alone)
+
+
+def _no_batch(curve: Curve, batch: int) -> str:
+    groups = groups_of(curve.split)
+    if curve.most is not None and batch > curve.most:
+        return f"no batch of {batch}: {curve.most} fit"
+    if batch % groups:
+        return f"no batch of {batch}: sequences of {curve.split} are in {groups} equal groups"
+    return f"no batch of {batch} whose prompts fit the steps"
 
 
 def _alone(row: Row, curves: Sequence[Curve]) -> Row:

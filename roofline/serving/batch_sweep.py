@@ -52,8 +52,10 @@ _WORTH = 1.05
 """By how much more is served another chunk is taken for the engine's own."""
 
 
-def curves(question: Question, hardware: Sequence[Hardware], targets: Targets | None = None) -> list[Curve]:
-    """How each serves in each dtype that is asked for, with commas between them.
+def curves(
+    question: Question, hardware: Sequence[Hardware], targets: Targets | None = None, batch: int | None = None
+) -> list[Curve]:
+    """How each serves in each dtype that is asked for, with commas between them; at ``batch`` too where it is given.
 
     Under ``targets`` the chunk of chunked prefill is searched, unless one is stated: of each layout the curve has the
     engine's own, or that of ``CHUNKS`` which serves most within them, where it serves 5 % more.
@@ -63,7 +65,7 @@ def curves(question: Question, hardware: Sequence[Hardware], targets: Targets | 
     for word in words:
         asked = replace(question, asked={**question.asked, "dtype": word or None})
         told = word if len(words) > 1 else ""
-        own = _with_halves(asked, hardware, _curves(asked, hardware, targets=targets), targets)
+        own = _with_halves(asked, hardware, _curves(asked, hardware, targets=targets, also=batch), targets)
         found += [replace(curve, who=Served(curve.hardware.name, told)) for curve in own]
     return found
 
@@ -134,12 +136,14 @@ def _curves(
     only: Layout | None = None,
     targets: Targets | None = None,
     runs: Mapping[tuple[int, Layout], Running] | None = None,
+    also: int | None = None,
 ) -> list[Curve]:
     """How each serves at all batches: one array evaluation for all devices of one class, recipe and layout.
 
     ``batches_of`` has the batches of a group of each job in place of all, ``only`` the one layout that is looked at;
-    under ``targets`` the chunk is searched. ``runs``: what runs each layout of each hardware, the only ones looked at.
-    Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.
+    under ``targets`` the chunk is searched; a batch ``also`` is looked at in any case. ``runs``: what runs each layout
+    of each hardware, the only ones looked at. Hardware that cannot run the model has a curve that says why. Raises
+    RooflineError for a model that nothing serves.
     """
     question.check()
     jobs: list[_Job] = []
@@ -158,7 +162,9 @@ def _curves(
     most = [[_most(job, each) for each in held[job.kind]] for job in jobs]
     limits = [MOST if number is None else number for numbers in most for number in numbers]
     if batches_of is None:
-        shared = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
+        groups = {groups_of(job.layout) for job in jobs}
+        given = [also // each for each in groups if also % each == 0] if also else []
+        shared = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), [*limits, *given])
         batches_of = _always(shared)
     misfit = [at for at, numbers in enumerate(most) if all(number == 0 for number in numbers)]
     fitting = [at for at in range(len(jobs)) if at not in misfit]

@@ -166,6 +166,12 @@ def test_where_nothing_runs_no_price_is_said_to_be_wanting() -> None:
     assert "no batch of 100000: " in comparison_text(result, quiet=True)
 
 
+@pytest.mark.parametrize("batch", [1, 49, 113, 128, 222])
+def test_any_batch_that_fits_is_answered_at_that_batch(batch: int) -> None:
+    rows = compare(MODEL, "h100,2xh100", batch=batch).rows
+    assert [row.point.batch for row in rows if row.point] == [batch, batch]
+
+
 def test_break_even_with_an_api() -> None:
     (row,) = comparison(hardware="h100", api="1/2").rows
     assert row.cost is not None

@@ -27,15 +27,19 @@ from roofline.units import format_quantity
 
 
 def with_caches_below(
-    found: Sequence[Curve], question: Question, hardware: Sequence[Hardware], targets: Targets | None, offload: str
-) -> list[Curve]:
-    """Curves under prefix hits whose prefixes lie in tiers. Raises UsageError where nothing is said to be cached."""
+    found: Sequence[Curve], question: Question, hardware: Sequence[Hardware], targets: Targets | None, offload: str,
+    batch: int | None = None,
+) -> list[Curve]:  # fmt: skip
+    """Curves under prefix hits whose prefixes lie in tiers, at ``batch`` too where it is given.
+
+    Raises UsageError where nothing is said to be cached.
+    """
     named_tiers(offload)
     if not question.traffic.cached:
         msg = "offload: no part of a prompt is said to be cached; give prefix_hits, or a workload such as agent"
         raise UsageError(msg)
     whole = replace(question, traffic=replace(question.traffic, cached=0.0, shared=False))
-    computed = {(id(each.hardware), each.split, each.who): each for each in curves(whole, hardware, targets)}
+    computed = {(id(each.hardware), each.split, each.who): each for each in curves(whole, hardware, targets, batch)}
     return [_below(each, computed[id(each.hardware), each.split, each.who], question, offload) for each in found]
 
 
