@@ -384,6 +384,14 @@ class TrainingStep(TypedDict, total=False):
             metavar="optimizer",
         ),
     ]
+    loss: Annotated[
+        str | None,
+        Option(
+            "Cross-entropy: eager, fused, inplace (gradients in place of logits), chunked:TOKENS (no logits are kept).",
+            usual="fused; eager under transformers",
+            metavar="NAME",
+        ),
+    ]
     dropout: Annotated[bool, Option("With dropout and its masks.", default=False)]
     hidden: Annotated[
         float,

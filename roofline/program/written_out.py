@@ -1,7 +1,7 @@
 """What eager modules write out: kernels that run as several operations leave in memory what lies between these.
 
 A norm of root mean squares, an activation function behind which a gate multiplies, GELU by tanh, the routing of a
-mixture of experts, cross-entropy. What a backward pass reads of it is saved.
+mixture of experts; cross-entropy, where it is no kernel of its own. What a backward pass reads of it is saved.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ LOSS_WRITTEN_OUT = "cross_entropy_written_out"
 """The function of a loss that keeps the logarithms of all probabilities, in fp32."""
 
 
-def written_out(program: Program, *, narrow: bool = False) -> Program:
-    """``program`` as the modules of transformers train it, each operation of torch by itself.
-
-    ``narrow``: scores are computed in 16 bits, and turned into fp32 for the loss.
+def written_out(program: Program) -> Program:
+    """``program`` as the modules of transformers train it, each operation of torch by itself, but for the loss.
 
     >>> from roofline.models.model import load_model
     >>> from roofline.program.saved import saved_tensors
@@ -32,19 +30,32 @@ def written_out(program: Program, *, narrow: bool = False) -> Program:
 
     Source: the modules of transformers 5, whose saved tensors ``tests/torch/test_saved.py`` counts.
     """
-    return replace(program, groups=tuple(_group(group, narrow) for group in program.groups))
+    return _each(program, _besides)
 
 
-def _group(group: Group, narrow: bool) -> Group:
-    ops = tuple(_besides(op) for op in group.ops)
-    return replace(group, ops=tuple(map(_widened, ops)) if narrow else ops)
+def loss_written_out(program: Program, *, narrow: bool = False) -> Program:
+    """``program`` with a loss that keeps the logarithms of all probabilities, as torch's cross-entropy.
+
+    ``narrow``: scores are computed in 16 bits, and turned into fp32 for it.
+    """
+
+    def written(op: Op) -> Op:
+        """What picks a token, in whose place the loss stands; nothing keeps the scores in fp32 that it works on."""
+        if op.function != "sampling":
+            return op
+        names = ("log_probabilities", *(("scores",) if narrow else ()))
+        return replace(op, writes=(*op.writes, *(Tensor(f"loss_{x}", op.reads[0].axes, dtype="fp32") for x in names)))
+
+    return _each(program, written)
 
 
-def _widened(op: Op) -> Op:
-    """What picks a token, or a loss in its place, with the scores in fp32 that it works on, and that nothing keeps."""
-    if op.function != "sampling":
-        return op
-    return replace(op, writes=(*op.writes, Tensor("loss_scores", op.reads[0].axes, dtype="fp32")))
+def _each(program: Program, change: Callable[[Op], Op]) -> Program:
+    """The program with every operator changed."""
+    return replace(program, groups=tuple(_changed(group, change) for group in program.groups))
+
+
+def _changed(group: Group, change: Callable[[Op], Op]) -> Group:
+    return replace(group, ops=tuple(map(change, group.ops)))
 
 
 def _besides(op: Op) -> Op:
@@ -84,12 +95,7 @@ def _routing(op: Op) -> tuple[Tensor, ...]:
     return (*kept, Tensor(f"{op.name}_tokens", f"{rows} A D"))
 
 
-def _loss(op: Op) -> tuple[Tensor, ...]:
-    """The logarithm of each probability."""
-    return (Tensor("loss_log_probabilities", op.reads[0].axes, dtype="fp32"),)
-
-
 _LEFT: dict[str, Callable[[Op], tuple[Tensor, ...]]] = {
-    "rms": _norm, "gelu_new": _gelu, "routing": _routing, "sampling": _loss,
+    "rms": _norm, "gelu_new": _gelu, "routing": _routing,
     **dict.fromkeys(("silu", "gelu", "relu", "tanh", "sigmoid"), _gated),
 }  # fmt: skip

@@ -26,6 +26,7 @@ from roofline.program.program import Program
 from roofline.program.recompute import NOTHING, Recompute
 from roofline.program.saved import Saved
 from roofline.program.workload import Precision
+from roofline.training.kept.losses import of_scores
 from roofline.training.network import Network
 
 
@@ -71,9 +72,11 @@ class Holding:
 
     def _saved(self, policy: Recompute) -> tuple[Number, Number, Number]:
         """Bytes by place that a microbatch leaves."""
-        place = self._places()
+        place, chunked = self._places(), self.network.loss.tokens is not None
         sums: list[Number] = [0.0, 0.0, 0.0]
         for each in self.network.saved(policy):
+            if chunked and of_scores(each.tensor):
+                continue
             size = of_tensor(each, self.sizes, FloatWidths(self.precision), self.where)
             sums[place[each.group.name]] = sums[place[each.group.name]] + size
         return sums[0], sums[1], sums[2]
@@ -100,6 +103,7 @@ class Holding:
         weights = {t.name for g in self.sharded.groups for op in g.ops for t in op.reads if t.role == "weight"}
         written = [t for g in groups for op in g.ops for t in op.writes]
         own = {t.name for t in written if t.name not in weights and t.gradient_of not in weights}
+        own -= {t.name for t in written if of_scores(t)} if self.network.loss.in_place else set()
         bare = [replace(g, ops=tuple(_only(op, own) for op in g.ops), stacked=True) for g in groups]
         alive = alive_bytes(Program(tuple(bare), self.sharded.sizes), Phase.BACKWARD, self.sizes,
                             FloatWidths(self.precision))  # fmt: skip
@@ -110,7 +114,15 @@ class Holding:
                 most[2 - place] = maximum(most[2 - place], next(steps))
         if not any(group.stacked for group in groups):  # it begins when all of it is saved
             return 0.0, most[2], 0.0
-        return most[0], most[1], most[2]
+        return most[0], most[1], most[2] + self._chunk()
+
+    def _chunk(self) -> Number:
+        """Bytes of the scores of one chunk, where the loss runs in chunks."""
+        if self.network.loss.tokens is None:
+            return 0.0
+        whole = [of_tensor(each, self.sizes, FloatWidths(self.precision), self.where)
+                 for each in self.network.saved(NOTHING) if of_scores(each.tensor)]  # fmt: skip
+        return added(whole) * self.network.loss.share(self.sizes)
 
 
 def _only(op: Op, names: set[str]) -> Op:

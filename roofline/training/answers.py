@@ -71,6 +71,7 @@ class TrainingInputs(TypedDict):
     gradients: Annotated[str, Says("format that gradients add up in")]
     optimizer: Annotated[str, Says("optimizer")]
     schedule: Annotated[str, Says("schedule of the pipeline")]
+    loss: Annotated[str, Says("how cross-entropy runs: eager, fused, inplace, chunked:TOKENS; as traced")]
     dropout: Annotated[bool, Says("whether there is dropout")]
     hidden: Annotated[float, Says("share of data parallelism's exchanges that runs behind the passes for free")]
     engine: Annotated[str, Says("whose kernels and launches")]

@@ -259,7 +259,8 @@ _SUMS = Sharding(1)
 
 def sharded_step(question: TrainingQuestion, layouts: Layout, sharding: Sharding = _SUMS) -> Program:
     """A step on one device of layouts, in arrays of one axis or of numbers, both passes."""
-    return shard_training(question.network.step, _spread(layouts), zero=sharding.zero, replicate=sharding.replicate)
+    network, rows = question.network, _spread(layouts)
+    return network.loss.summed(shard_training(network.step, rows, zero=sharding.zero, replicate=sharding.replicate))
 
 
 def saves_nothing(

@@ -20,6 +20,7 @@ from roofline.program.program import Program
 from roofline.program.recompute import NOTHING, Recompute, needed_again
 from roofline.program.saved import Saved, saved_as_read, saved_tensors
 from roofline.program.training import training_program, with_loss
+from roofline.training.kept.losses import Loss
 from roofline.training.kept.narrow import Narrow, matrices, multiplies
 
 
@@ -29,12 +30,14 @@ class Network:
 
     ``trained`` says of a weight whether it learns. ``stated``: both passes, where they are not derived but were traced,
     with the names of what backward reads of the forward pass. ``narrow``: how matmuls are fed in fp8, where they are.
+    ``loss``: how cross-entropy runs, where the network has one.
     """
 
     program: Program
     trained: Callable[[Tensor], bool] = lambda _: True
     stated: tuple[Program, frozenset[str]] | None = None
     narrow: Narrow | None = None
+    loss: Loss = field(default=Loss("fused"))
     _saved: dict[Recompute, list[Saved]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -109,6 +112,7 @@ class Network:
 _ITS_OWN: Mapping[str, str] = {
     "lora": "put the adapters into the module", "trained": "set requires_grad in the module",
     "weight_dtype": "nothing says which of its matrices are stored so", "dropout": "put it into the module",
+    "loss": "put it into the module",
     "sequence_lengths": "its code says what a document sees",
 }  # fmt: skip
 """Options that change a stated network, and what says the same of a module."""

@@ -11,6 +11,7 @@ from typing import Any
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.sustained import sustained
 from roofline.classes import frozen
+from roofline.engines.engine import Engine
 from roofline.engines.library import load_every_engine
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.loading import load_hardware
@@ -26,10 +27,12 @@ from roofline.prediction.fleet import fleet_of
 from roofline.prediction.request import Request, asked_at, edited_model, read_request
 from roofline.program.dropout import with_dropout
 from roofline.program.packing import packed, read_lengths
+from roofline.program.program import Program
 from roofline.program.recompute import Recompute, read_policy
 from roofline.program.workload import DTYPE_BYTES, MAX_LENGTH
-from roofline.program.written_out import written_out
+from roofline.program.written_out import loss_written_out, written_out
 from roofline.timing.machine import Machine
+from roofline.training.kept.losses import read_loss
 from roofline.training.kept.offload import HostMemory, read_offload
 from roofline.training.kept.optimizers import Optimizer, read_optimizer
 from roofline.training.kept.recipes import RECIPES, TrainingRecipe, read_training_recipe
@@ -167,9 +170,11 @@ def read_training(
     program = learning.apply(packed(request.program, documents) if documents else request.program)
     trained = learning.trained(program)
     program = with_dropout(program) if asked["dropout"] else program
-    if request.engine.kernels == "single":
-        program = written_out(program, narrow=recipe.computed_bytes < DTYPE_BYTES["fp32"])
-    own = Network(program, trained, narrow=recipe.narrow)
+    loss = read_loss(asked["loss"], usual_loss(request.engine), scored=_scored(program))
+    program = written_out(program) if request.engine.kernels == "single" else program
+    if loss.written_out:
+        program = loss_written_out(program, narrow=recipe.computed_bytes < DTYPE_BYTES["fp32"])
+    own = Network(program, trained, narrow=recipe.narrow, loss=loss)
     return TrainingQuestion(
         request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
         given_degrees(asked), asked["microbatch"], asked["zero"], policy,
@@ -189,6 +194,16 @@ def read_at(question: TrainingQuestion, batch: int, sequence: int, microbatch: i
         _whole(name, value)
     request = _as_long_as(asked_at(question.request, batch=batch, prompt=longest), sequence)
     return replace(question, request=request, batch=batch, sequence=sequence, microbatch=microbatch)
+
+
+def usual_loss(engine: Engine) -> str:
+    """How cross-entropy runs under an engine, where nothing else is asked for."""
+    return "eager" if engine.kernels == "single" else "fused"
+
+
+def _scored(program: Program) -> bool:
+    """Whether a network gives scores over a vocabulary."""
+    return any(op.function == "sampling" for group in program.groups for op in group.ops)
 
 
 def usual_recipe(device: HardwareSpec) -> str:

@@ -242,6 +242,7 @@ class TrainingStep:
             "weight_dtype": q.learning.stored.name if q.learning.stored else None, "lora": q.learning.rank,
             "trained": ",".join(q.learning.words) or "all", "trained_parameters": q.network.learning_parameters,
             "gradients": q.recipe.gradients, "optimizer": q.optimizer.name, "schedule": q.schedule.words,
+            "loss": "as traced" if q.network.stated else q.network.loss.words,
             "dropout": q.dropout, "hidden": q.hidden, "engine": q.request.engine.name,
             **({"fusion": q.request.conventions.fusion} if q.network.stated else {}),
             "constants": q.request.constants.name, "overrides": dict(q.overrides),

@@ -111,7 +111,7 @@ def test_a_layer_saves_what_torch_saves(name: str, kernels: str) -> None:
     small = {"num_layers": 1} if name == "t5 decoder" else {}
     one, two = (load_model(preset, overrides={**small, field: layers}) for layers in (1, 2))
     fused = "materialised" if kernels == "eager" else "fused"
-    program = written_out(two.program(Conventions(attention=fused, lm_head="all")))
+    program = written_out(two.program(Conventions(attention=fused, lm_head="all")))  # of layers: without the loss
     of = ("decoder_layers", "decoder_layers.cross") if name == "t5 decoder" else ("layers", "encoder_layers")
     layer = [once(each) for each in saved_tensors(program) if each.group.name in of]
     sizes, dtype = sizes_of(two, name), "bf16" if width == BF16 else "fp32"

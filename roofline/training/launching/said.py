@@ -9,6 +9,7 @@ from roofline.engines.said import Said
 from roofline.errors import UsageError
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import alike_between
+from roofline.training.question import usual_loss
 from roofline.training.step import TrainingStep
 
 SIZES = ("tp", "pp", "cp", "ep")
@@ -25,6 +26,7 @@ def refuse_unsaid(step: TrainingStep, engine: str, *, uneven: bool = False) -> N
         "sequence-lengths": bool(q.documents),
         "offload": q.host is not None,
         "gradients in another format": q.gradients is not None,
+        f"loss {q.network.loss.words}": q.network.loss.words != usual_loss(q.request.engine),
         "edits of the model": any(path.startswith("model.") for path, _ in q.overrides),
         "experts that are split otherwise than over the devices of tp and dp": layout.ep > 1 and layout.cp > 1,
         f"experts split by tensor, ep {layout.ep} beside tp {layout.tp}": layout.ep > 1 and bool(layout.ep % layout.tp),
