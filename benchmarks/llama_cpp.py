@@ -4,8 +4,8 @@ python benchmarks/llama_cpp.py --data DIR [--fit]
 
 Rows are the fastest back end of each device, model, mix and length, one line for each generation of its kernels.
 Prefill is told by prompts of 512 tokens on and below, which is how many a micro-batch has. Constants are fitted to each
-class but for the pair of device and model that is scored, and in a second table but for all rows of the model; --fit
-prints those of all rows as a class has them. Columns as in scores.py.
+class but for the pair of device and model that is scored, and in a second table but for all rows of the model, to which
+the band owes nothing there either; --fit prints those of all rows as a class has them. Columns as in scores.py.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ GRAPHS = "2024-05"
 FLASH = "2024-04"
 """When attention came to be one kernel on Metal (its pull request 5021): until then its scores went through memory, in
 kernels of few rows. The kernels that unpack weights in their tiles stayed (its pull request 2615)."""
+SAYS_FLASH = "strix_halo_testing"
+"""The source whose rows say of each run whether attention was one kernel, as builds of 2025 let one choose on AMD."""
 MICRO_BATCH = 512
 FEW, FEW_WIDER = 5, 1.25
 
@@ -186,7 +188,9 @@ APPLE = ("apple-gpu", "apple-gpu-9")
 STEPS = ("memory", "latency_s", "issued")
 FAMILIES: dict[tuple[str, str], Family] = {
     ("amd-rdna", LIBRARY): Family(("matmul", "experts", "attention"), Constants(0.4)),
-    ("amd-rdna", OLD): Family(("matmul", "blocks", "traffic", "attention"), Constants(0.33, 0.1, traffic=2)),
+    ("amd-rdna", OLD): Family(
+        ("matmul", "blocks", "traffic", "attention", "attention_before"), Constants(0.33, 0.1, traffic=2)
+    ),
     ("unified-memory", LIBRARY): Family(("matmul", "attention"), Constants(0.24)),
     ("apple-gpu", LIBRARY): Family(
         ("matmul", "blocks", "super_blocks", "attention_before"), Constants(0.7, 0.6, 0.5, attention=0.5), STEPS, APPLE
@@ -197,21 +201,26 @@ FAMILIES: dict[tuple[str, str], Family] = {
 }
 
 
-Key: TypeAlias = tuple[str, str, str, str, int, int, int, str, bool, bool]
-"""What a row is, but for its time."""
+Key: TypeAlias = tuple[str, str, str, str, int, int, int, str, bool]
+"""What a row is, but for its time and for what the fastest back end chose."""
 
 
 def rows_of(data: Path) -> list[Row]:
     """The fastest back end of each device, model, mix, length and generation of kernels, one device each."""
-    best = dict[Key, float]()
+    best = dict[Key, tuple[float, bool]]()
     for file in sorted((data / "other").glob("*/whole_models.csv")):
         for line in csv.DictReader(file.open(encoding="utf-8")):
             if (key := _key(line)) is not None:
-                best[key] = max(best.get(key, 0.0), float(line["value"]))
+                best[key] = max(best.get(key, (0.0, False)), (float(line["value"]), _is_flash(line)))
     return [
-        Row(*key, measured_s=key[4] * (1 if key[3] == "decode" else key[5]) / rate)
-        for key, rate in sorted(best.items())
+        Row(*key, flash=flash, measured_s=key[4] * (1 if key[3] == "decode" else key[5]) / rate)
+        for key, (rate, flash) in sorted(best.items())
     ]
+
+
+def _is_flash(line: Mapping[str, str]) -> bool:
+    """Whether attention was one kernel: as a line says where its source does, else by its date."""
+    return "flash attention" in line["note"] if line["source"] == SAYS_FLASH else line["date"] >= FLASH
 
 
 def _key(line: Mapping[str, str]) -> Key | None:
@@ -242,7 +251,7 @@ def _key(line: Mapping[str, str]) -> Key | None:
     library = OLD if spec.calibration_class == "amd-rdna" and line["date"] < AMD_MATRIX_UNITS else LIBRARY
     replayed = not (spec.vendor == "NVIDIA" and line["date"] < GRAPHS)
     chunk = int(said[1]) if said else MICRO_BATCH
-    return line["device"], model, mix, line["phase"], batch, tokens, chunk, library, replayed, line["date"] >= FLASH
+    return line["device"], model, mix, line["phase"], batch, tokens, chunk, library, replayed
 
 
 @cache
@@ -417,13 +426,21 @@ def model_of(row: Row) -> str:
     return row.model
 
 
-def scored(name: str, rows: list[Row], told: Told, apart: Apart) -> Scored:
-    """A line of the board; bands are as wide as answers print."""
+def scored(
+    name: str, rows: list[Row], told: Told, apart: Apart, ends: Mapping[str, Ends | None] | None = None
+) -> Scored:
+    """A line of the board; bands are as wide as answers print, or of the ``ends`` of each row's model."""
     ours = [seconds_of(row, told[apart(row)]) for row in rows]
-    printed = np.array([seconds_of(row, None) for row in rows]).T
     time_s, bound_s = np.array(ours).T[:2]
-    low_s, high_s = (time_s * printed[end] / printed[0] for end in (2, 3))
+    widths = [(ends or {}).get(model_of(row)) or _printed(row) for row in rows]
+    low_s, high_s = (time_s * np.array(widths).T[end] for end in (0, 1))
     return Scored(name, name, time_s, bound_s, low_s, high_s, np.array([row.measured_s for row in rows]))
+
+
+def _printed(row: Row) -> Ends:
+    """Of the band that an answer prints."""
+    time_s, _, low_s, high_s = seconds_of(row, None)
+    return low_s / time_s, high_s / time_s
 
 
 def unseen(rows: list[Row], names: tuple[str, ...], start: Constants, apart: Apart) -> Told:
@@ -435,27 +452,35 @@ def unseen(rows: list[Row], names: tuple[str, ...], start: Constants, apart: Apa
     return {each: fitted(kept, names, start) if kept else None for each, kept in others.items()}
 
 
-def band_of(rows: list[Row], told: Told, what: str) -> str:
-    """The ends between which nine in ten rows lie, 1 among them, each told by the constants of the other models.
+Ends: TypeAlias = tuple[float, float]
+"""Of a band: times what is told."""
 
+
+def ends_of(rows: list[Row], told: Told) -> Ends:
+    """Between which nine in ten further rows lie, 1 among them, each row told by the constants of the other models.
+
+    Of n rows a further one is as likely to come before, between or behind any, so that the ranks are those of n + 1.
     Of fewer than ``FEW`` models it is wider by ``FEW_WIDER`` either way: they say little of a further one.
     """
-    ratios = [row.measured_s / seconds_of(row, told[model_of(row)])[0] for row in rows]
-    few = FEW_WIDER if len(told) < FEW else 1.0
-    low, high = min(1.0, float(np.quantile(ratios, 0.05))) / few, max(1.0, float(np.quantile(ratios, 0.95))) * few
+    ratios = np.sort([row.measured_s / seconds_of(row, told[model_of(row)])[0] for row in rows])
+    ranks = (len(rows) + 1) * np.array([0.05, 0.95]) - 1
+    low, high = np.interp(ranks, np.arange(len(rows)), ratios)
+    few = FEW_WIDER if len({model_of(row) for row in rows}) < FEW else 1.0
+    return min(1.0, float(low)) / few, max(1.0, float(high)) * few
+
+
+def band_of(rows: list[Row], told: Told, what: str) -> str:
+    """A band as a class's file states it."""
+    low, high = ends_of(rows, told)
     timed = f"{len(rows)} {what} of {len(told)} models under llama.cpp, each model left out in turn"
     return f"{{low: {low:.2f}, high: {high:.2f}, evidence: '{timed}'}}"
 
 
-def _apple(rows: list[Row], phase: str, apart: Apart) -> Scored:
-    """All of Apple's rows of a phase, each class told as above."""
-    every: list[Row] = []
-    told: dict[str, Constants | None] = {}
-    for name in APPLE:
-        own = _of(rows, (name,), LIBRARY, phase)
-        told |= _told(rows, name, LIBRARY, phase, apart)
-        every += own
-    return scored(f"Apple, both classes: {phase}", every, told, apart)
+def unseen_ends(rows: list[Row], told: Told) -> Mapping[str, Ends | None]:
+    """The ends by which each model's rows are judged: those of the other models' rows; None where there are none."""
+    models = {model_of(row) for row in rows}
+    others = {model: [row for row in rows if model_of(row) != model] for model in models}
+    return {model: ends_of(kept, told) if kept else None for model, kept in others.items()}
 
 
 def _of(rows: list[Row], names: tuple[str, ...], library: str, phase: str) -> list[Row]:
@@ -477,27 +502,55 @@ def _told(rows: list[Row], name: str, library: str, phase: str, apart: Apart) ->
     return _told_of(tuple(rows), name, library, phase, apart)
 
 
+def _line(name: str, rows: list[Row], of: tuple[str, str, str], apart: Apart, kept: list[Row]) -> Scored:
+    """Some rows of a class, a library and a phase, by constants fitted to what is apart from each.
+
+    Where whole models are apart, so are the rows that made the band.
+    """
+    told = _told(rows, *of, apart)
+    ends = _ends_of(tuple(rows), *of) if apart is model_of else None
+    return scored(name, kept, told, apart, ends)
+
+
+@cache
+def _ends_of(rows: tuple[Row, ...], name: str, library: str, phase: str) -> Mapping[str, Ends | None] | None:
+    """The ends by which rows are judged whose model is apart; None where no constant of the phase is fitted."""
+    family = FAMILIES[name, library]
+    if not (family.prefill if phase == "prefill" else family.decode):
+        return None
+    pool = _of(list(rows), (name,) if phase == "prefill" else family.alike or (name,), library, phase)
+    return unseen_ends(pool, _told_of(rows, name, library, phase, model_of))
+
+
 def board(rows: list[Row], apart: Apart) -> Iterator[Scored]:
-    """Prefill and decode of each class, each row by constants that are fitted to what is apart from it."""
+    """Prefill and decode of each class, then all its rows; each by constants that are fitted to what is apart from it."""
+    classes: dict[str, list[Scored]] = {}
     for name, library in FAMILIES:
         said = name if library == LIBRARY else f"{name}, builds before {AMD_MATRIX_UNITS}"
         own = _of(rows, (name,), library, "prefill")
-        told = _told(rows, name, library, "prefill", apart)
-        for kind, kept in (
-            (f"{said}: prefill from {MICRO_BATCH} tokens", [row for row in own if row.tokens >= MICRO_BATCH]),
-            (f"{said}: shorter prefill", [row for row in own if row.tokens < MICRO_BATCH]),
-        ):
-            if kept:
-                yield scored(kind, kept, told, apart)
+        sets = [
+            _line(f"{said}: {kind}", rows, (name, library, "prefill"), apart, kept)
+            for kind, kept in (
+                (f"prefill from {MICRO_BATCH} tokens", [row for row in own if row.tokens >= MICRO_BATCH]),
+                ("shorter prefill", [row for row in own if row.tokens < MICRO_BATCH]),
+            )
+            if kept
+        ]
+        steps = (name, library, "decode")
         own = _of(rows, (name,), library, "decode")
-        told = _told(rows, name, library, "decode", apart)
-        yield scored(f"{said}: decode", own, told, apart)
+        sets.append(_line(f"{said}: decode", rows, steps, apart, own))
+        yield from sets
         if name == "amd-rdna":
             for chip in ("strix-halo", "radeon-ai-pro-r9700"):
                 kept = [row for row in own if row.device == chip]
                 if kept:
-                    yield scored(f"{said}: decode of {chip}", kept, told, apart)
-    yield from (_apple(rows, phase, apart) for phase in ("prefill", "decode"))
+                    yield _line(f"{said}: decode of {chip}", rows, steps, apart, kept)
+        classes.setdefault("Apple" if name in APPLE else name, []).extend(sets)
+    yield from (
+        Scored.together(f"Apple, both classes: {phase}", [each for each in classes["Apple"] if phase in each.name])
+        for phase in ("prefill", "decode")
+    )
+    yield from (Scored.together(f"{name}: all its rows", sets) for name, sets in classes.items())
 
 
 def ordered(rows: list[Row]) -> tuple[int, int]:

@@ -47,17 +47,15 @@ _ONE_TENSOR = ("bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "mpt", "phi
 """Families whose files hold queries, keys and values in one tensor."""
 
 
-def mixed(program: Program, family: str, mix: str, *, sees: bool = False) -> Checkpoint:
+def mixed(program: Program, family: str, mix: str) -> Checkpoint:
     """How a file of ``mix``, such as ``q4_k_m``, stores a network of ``family``: a type for each of its tensors.
 
-    Raises WorkloadError for a network that no file of a mix holds: one that ``sees``, as its tower is elsewhere, an
-    encoder, alone or with a decoder, a traced module.
+    Towers of images and sound are in a file of their own, whose matrices stay in 16 bits: no type is stated for them.
+
+    Raises WorkloadError for a network that no file of a mix holds: an encoder, alone or with a decoder, a traced module.
     """
+    program = replace(program, groups=tuple(group for group in program.groups if not group.in_tower))
     if program.anonymous or Phase.ENCODE in program.phases:
-        if sees:
-            what = f"such files hold a text model, and {family} sees or hears"
-            msg = f"dtype {mix}: {what}; give its text model, or w8a16 or w4a16"
-            raise WorkloadError(msg)
         encoder = "an encoder with a decoder" if Phase.DECODE in program.phases else "an encoder"
         what = "a traced module" if program.anonymous else encoder
         msg = f"dtype {mix}: which tensors of {what} have which type is not known; take w8a16 or w4a16"
@@ -148,14 +146,17 @@ def _in_types(op: Op, recipe: Recipe, layer: int) -> Op:
 
 
 def types_in_words(program: Program, name: str) -> str:
-    """Which share of the parameters has which type, and the bits of one on average.
+    """Which share of the parameters has which type, and the bits of one on average; of a tower, that it is apart.
 
     ``q4_k_m: q4_k 77.6 %, q6_k 22.4 %, fp32 0.003 %: 4.94 bits a parameter``
     """
     counts: dict[str, int] = {}
     for group, op, tensor in program.weights():
+        if group.in_tower:
+            continue
         counts[tensor.dtype] = counts.get(tensor.dtype, 0) + int(program.resident(group, op, tensor, program.sizes))
     whole = sum(counts.values())
     bits = sum(8 * DTYPE_BYTES[dtype] * number for dtype, number in counts.items()) / whole
     parts = ", ".join(f"{dtype} {number / whole:.3g}" for dtype, number in sorted(counts.items(), key=lambda e: -e[1]))
-    return f"{name}: {parts} of the parameters, {float(bits):.4g} bits each"
+    apart = "; towers in 16 bits, from a file of their own" if any(group.in_tower for group in program.groups) else ""
+    return f"{name}: {parts} of the parameters, {float(bits):.4g} bits each{apart}"

@@ -117,7 +117,7 @@ class Model:
         mix = (dtype or "").split("+")[0]
         if mix not in MIXES:
             return self.checkpoint
-        return _mixed(Same(self.program()), self.model_type, mix, self.phases != self.program().phases)
+        return _mixed(Same(self.program()), self.model_type, mix)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -195,8 +195,8 @@ class Model:
 
 
 @functools.lru_cache(maxsize=64)
-def _mixed(program: Same[Program], family: str, mix: str, sees: bool) -> Checkpoint:
-    return mixed(program.it, family, mix, sees=sees)
+def _mixed(program: Same[Program], family: str, mix: str) -> Checkpoint:
+    return mixed(program.it, family, mix)
 
 
 def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> Model:

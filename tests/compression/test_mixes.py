@@ -57,6 +57,18 @@ def test_tables_of_each_layer_are_quantized_as_the_tied_head_is() -> None:
     assert (kinds["per_layer_table"], kinds["token_table"], kinds["w_per_layer_projection"]) == ("q6_k", "q6_k", "fp16")
 
 
+@pytest.mark.parametrize("name", ["qwen2.5-vl-7b", "voxtral-mini-3b"])
+def test_a_tower_is_in_a_file_of_its_own_in_16_bits(name: str) -> None:
+    model = load_model(name)
+    text = model.of_text_alone()
+    towers = model.parameters - text.parameters
+    assert towers > 0
+    alone, whole = (predict(each, "h100", dtype="q4_k_m", prompt=64, generate=4) for each in (text, model))
+    assert whole.memory.footprint.weights_bytes - alone.memory.footprint.weights_bytes == 2 * towers
+    assert whole.tpot_s == alone.tpot_s
+    assert "towers in 16 bits, from a file of their own" in " ".join(whole.notes)
+
+
 def test_every_mix_names_types_that_are_known() -> None:
     kinds = {"base", "grouped", "head", "table"}
     for mix in MIXES.values():
@@ -80,7 +92,5 @@ def test_a_mix_is_refused_where_no_file_of_it_is() -> None:
         predict("t5-small", "h100", dtype="q4_k_m")
     with pytest.raises(WorkloadError, match="which tensors of an encoder have which type is not known"):
         predict("bert-base", "h100", dtype="q8_0")
-    with pytest.raises(WorkloadError, match="qwen2_5_vl sees or hears; give its text model"):
-        predict("qwen2.5-vl-7b", "h100", dtype="q4_k_m")
     with pytest.raises(UsageError, match="did you mean q4_k_s or q4_k_m"):
         predict("gpt2", "h100", dtype="q4_k")
