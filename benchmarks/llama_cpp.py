@@ -523,7 +523,7 @@ def _ends_of(rows: tuple[Row, ...], name: str, library: str, phase: str) -> Mapp
 
 
 def board(rows: list[Row], apart: Apart) -> Iterator[Scored]:
-    """Prefill and decode of each class, then all its rows; each by constants that are fitted to what is apart from it."""
+    """Prefill and decode of each class, then all its rows, each by constants fitted to what is apart from it."""
     classes: dict[str, list[Scored]] = {}
     for name, library in FAMILIES:
         said = name if library == LIBRARY else f"{name}, builds before {AMD_MATRIX_UNITS}"

@@ -52,7 +52,7 @@ def mixed(program: Program, family: str, mix: str) -> Checkpoint:
 
     Towers of images and sound are in a file of their own, whose matrices stay in 16 bits: no type is stated for them.
 
-    Raises WorkloadError for a network that no file of a mix holds: an encoder, alone or with a decoder, a traced module.
+    Raises WorkloadError for what no file of a mix holds: an encoder, alone or with a decoder, a traced module.
     """
     program = replace(program, groups=tuple(group for group in program.groups if not group.in_tower))
     if program.anonymous or Phase.ENCODE in program.phases:
