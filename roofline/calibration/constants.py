@@ -113,7 +113,8 @@ class ConstantSet:
     """Where constants come from, their band over all kinds, and the constants of each kind.
 
     ``otherwise`` serves dtypes that the calibration was not measured in. ``kernels``: whose run, where the
-    calibration knows them; the default ones otherwise, with a wider band on the slow side.
+    calibration knows them; the default ones otherwise, with a wider band on the slow side. ``sustained``: what matmuls
+    reach under sustained load, by dtype, as a share of what they reach in a burst; all of it where none is stated.
     """
 
     provenance: Provenance
@@ -124,6 +125,7 @@ class ConstantSet:
     calibration: Calibration | None = None
     otherwise: Calibration | None = None
     kernels: Kernels = ANY_KERNELS
+    sustained: Mapping[str, float] = field(default_factory=dict)
     _known: dict[tuple[str, ...], Constants] = field(init=False, default_factory=dict, compare=False, repr=False)
     _others: dict[Kernels, ConstantSet] = field(init=False, default_factory=dict, compare=False, repr=False)
 
@@ -198,9 +200,10 @@ class ConstantSet:
         base, own, known = self._own(kind, name, dtype)
         if base is None:
             return DATASHEET
-        latency, band = own.latency or base.latency, own.band or base.band
+        latency, band, format_ = own.latency or base.latency, own.band or base.band, dtype.partition("_")[0]
+        kept = self.sustained.get(format_, 1.0) if kind in ("matmul", "grouped_matmul") else 1.0
         return Constants(
-            compute=own.compute or base.dtypes.get(dtype.partition("_")[0], base.compute),
+            compute=(own.compute or base.dtypes.get(format_, base.compute)) * kept,
             vector=own.vector or base.vector,
             special=own.special or base.special,
             memory=own.memory or base.memory,

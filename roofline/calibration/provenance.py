@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -131,7 +132,7 @@ def on_edited(constants: ConstantSet, hardware: HardwareSpec) -> ConstantSet:
     """The constants of a class as they are on ``hardware``, whose peaks are others; a calibration's stay."""
     if constants.provenance != "class":
         return constants
-    return ConstantSet.from_calibration(class_of(hardware))
+    return replace(ConstantSet.from_calibration(class_of(hardware)), sustained=constants.sustained)
 
 
 def class_of(hardware: HardwareSpec) -> Calibration:

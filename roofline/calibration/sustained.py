@@ -1,46 +1,22 @@
-"""Rates under sustained load: matmuls of a step that lasts are no faster than the best that others kept up.
+"""Rates under sustained load: matmuls of a training step are no faster than the best that others kept up.
 
 Constants are fitted to bursts of a few launches. A card that is busy all the time comes to its power limit and lowers
 its clock: of an H100 the fastest bursts reach 939 TFLOP/s in bf16, the best of 100 runs of each of many shapes 794.5.
+Servers are not held to it: their steps wait for memory, and rows of them are predicted better without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import replace
 from functools import lru_cache
 
-from roofline.calibration.constants import Constants, ConstantSet, Execution
+from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import constants_of, load_published
-from roofline.classes import frozen
 from roofline.hardware.loading import hardware_names, load_hardware
 
-_MATMULS = ("matmul", "grouped_matmul")
 
-
-@frozen
-class Sustained:
-    """Constants whose matmuls reach, by dtype, a ``share`` of what they reach in a burst."""
-
-    constants: ConstantSet
-    shares: Mapping[str, float]
-    _known: dict[tuple[str, ...], Constants] = field(init=False, default_factory=dict, compare=False, repr=False)
-
-    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
-        """The constants of an operator."""
-        asked = (kind, execution, name, dtype)
-        if asked not in self._known:
-            found, share = self.constants.of(*asked), self.shares.get(dtype.partition("_")[0])
-            lower = kind in _MATMULS and share is not None
-            self._known[asked] = replace(found, compute=found.compute * share) if lower and share else found
-        return self._known[asked]
-
-    def unfused(self, dtype: str) -> bool:
-        """Whether they are those of single kernels."""
-        return self.constants.unfused(dtype)
-
-
-def sustained(constants: ConstantSet, hardware_name: str) -> ConstantSet | Sustained:
+def under_load(constants: ConstantSet, hardware_name: str) -> ConstantSet:
     """The constants under sustained load: those of a library's device of which sustained matmuls were published.
 
     What usual shapes reach of that best is ``typical`` of calibrations/published.yaml. A calibration of a user's own is
@@ -51,11 +27,11 @@ def sustained(constants: ConstantSet, hardware_name: str) -> ConstantSet | Susta
     if not shipped or hardware_name not in hardware_names():
         return constants
     shares = _shares(hardware_name, of_class)
-    return Sustained(constants, shares) if shares else constants
+    return replace(constants, sustained=shares) if shares else constants
 
 
 @lru_cache(maxsize=256)
-def _shares(name: str, of_class: bool) -> dict[str, float]:
+def _shares(name: str, of_class: bool) -> Mapping[str, float]:
     """By dtype, of the matmuls that are slower under sustained load."""
     published, hardware = load_published(), load_hardware(name)
     ceilings = published.devices.get(name)

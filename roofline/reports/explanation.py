@@ -86,6 +86,9 @@ def constants_lines(constants: ConstantSet) -> Iterator[str]:
     yield f"constants {constants.provenance} {constants.name}"
     if constants.calibration is not None:
         yield f"  source: {constants.calibration.source}"
+    if constants.sustained:
+        kept = ", ".join(f"{share:.3g} in {dtype}" for dtype, share in constants.sustained.items())
+        yield f"  under sustained load matmuls reach of what short timings do {kept} (calibrations/published.yaml)"
     yield f"  {band_words(constants.low, constants.high, constants.evidence)}"
 
 

@@ -6,7 +6,6 @@ from dataclasses import fields
 from typing import Any
 
 from roofline.buying.training_costs import DAY, Run, Training, TrainingRow
-from roofline.calibration.sustained import Sustained
 from roofline.reports.prediction import Row, constants_line, quantity, table
 from roofline.reports.width import html_of
 from roofline.training.memory import MemoryByCause
@@ -182,20 +181,10 @@ def _footer(step: TrainingStep) -> list[str]:
     q = step.question
     return [
         constants_line(q.request.constants),
-        *_under_load(step),
         f"engine {q.request.engine.words}, schedule {q.schedule.words}",
         f"gradients add up in {q.recipe.gradients}; states: {q.optimizer.source}",
         "MFU counts the model's FLOPs, HFU recomputed ones too; without writing checkpoints, without failures",
     ]
-
-
-def _under_load(step: TrainingStep) -> list[str]:
-    """By how much matmuls are slower than those that were timed for a moment."""
-    constants, dtype = step.steps.machine.constants, step.question.recipe.computes
-    share = constants.shares.get(dtype) if isinstance(constants, Sustained) else None
-    if share is None:
-        return []
-    return [f"under sustained load: {dtype} matmuls reach {share:.3g} of what short timings do (published ceilings)"]
 
 
 def training_rows(found: Training) -> list[dict[str, Any]]:

@@ -8,8 +8,7 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
-from roofline.calibration.constants import ConstantSet
-from roofline.calibration.sustained import sustained
+from roofline.calibration.sustained import under_load
 from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.engines.library import load_every_engine
@@ -31,7 +30,6 @@ from roofline.program.program import Program
 from roofline.program.recompute import Recompute, read_policy
 from roofline.program.workload import DTYPE_BYTES, MAX_LENGTH
 from roofline.program.written_out import loss_written_out, written_out
-from roofline.timing.machine import Machine
 from roofline.training.kept.losses import read_loss
 from roofline.training.kept.offload import HostMemory, read_offload
 from roofline.training.kept.optimizers import Optimizer, read_optimizer
@@ -117,16 +115,6 @@ class TrainingQuestion:
     def tokens(self) -> int:
         """Tokens of a step."""
         return self.batch * (self.sequence + (self.target or 0))
-
-    def machine(self, devices: int) -> Machine:
-        """So many of the devices, under sustained load. Raises WorkloadError without links."""
-        return self.loaded(self.request.machine(devices))
-
-    def loaded(self, machine: Machine) -> Machine:
-        """A machine of these devices under sustained load."""
-        if not isinstance(machine.constants, ConstantSet):
-            return machine
-        return replace(machine, constants=sustained(machine.constants, self.request.device.name))
 
     @property
     def lengths(self) -> dict[str, Any]:
@@ -230,6 +218,7 @@ def _request(
         own = " and ".join(request.engine.serves)
         msg = f"engine {request.engine.name}: it serves {own}, and runs no training; expected {able}"
         raise UsageError(msg)
+    request = replace(request, constants=under_load(request.constants, device.name))
     return _as_long_as(request, what["sequence"])
 
 

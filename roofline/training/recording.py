@@ -59,7 +59,7 @@ class TrainingRecording:
         workload = replace(request.workload, batch=batch, prompt=sequence)
         check_layout(choice.layout, request.program, request.phases, workload, request.model.name)  # a guard now
         check_microbatch(question, choice, microbatch, batch)  # likewise
-        machine = lettered_machine(trace, question.machine(int(choice.layout.devices)), letters)
+        machine = lettered_machine(trace, request.machine(int(choice.layout.devices)), letters)
         asked = replace(question, batch=batch, sequence=sequence)
         if question.recompute is not None and question.recompute.name == "full":
             nothing = saves_nothing(asked, choice.layout, microbatch, choice.policy, (choice.sharding,))

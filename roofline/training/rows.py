@@ -224,7 +224,7 @@ def steps_of(
     """
     sharded, request = sharded_step(question, layouts), question.request
     memory = memory_of(question, layouts, microbatch, policies, shardings, sharded)
-    machine = machine or question.machine(int(np.max(layouts.devices)))
+    machine = machine or request.machine(int(np.max(layouts.devices)))
     recipe, exchanges = question.recipe, []
     for way in _ways(shardings):
         summed = sharded if way[0].plain else sharded_step(question, layouts, replace(way[0], zero=1))

@@ -141,7 +141,7 @@ class TrainingStep:
 
         def seconds(resource: Resource, factor: float) -> float:
             machine = resource.machine(self.steps.machine, request.device, request.constants, factor)
-            return _seconds(self._on(self.question.loaded(machine)).time().whole)
+            return _seconds(self._on(machine).time().whole)
 
         return evaluated(RESOURCES, STEP, float(self.timing.time_s), seconds)
 

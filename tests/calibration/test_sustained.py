@@ -6,7 +6,7 @@ import pytest
 
 import roofline
 from roofline.calibration.provenance import class_of, constants_of, load_published
-from roofline.calibration.sustained import Sustained, sustained
+from roofline.calibration.sustained import under_load
 from roofline.hardware.loading import hardware_names, load_hardware
 
 
@@ -15,7 +15,7 @@ from roofline.hardware.loading import hardware_names, load_hardware
 def test_matmuls_reach_no_more_than_was_kept_up(name: str, provenance: str | None) -> None:
     hardware, published = load_hardware(name), load_published()
     burst = constants_of(hardware, provenance)  # type: ignore[arg-type]
-    lasting = sustained(burst, name)
+    lasting = under_load(burst, name)
     for dtype, rate in published.devices[name].matmul.items():
         if dtype in hardware.dtypes():
             one, other = (each.of("matmul", "graph", dtype=dtype) for each in (burst, lasting))
@@ -30,8 +30,8 @@ def test_all_else_is_as_it_was() -> None:
     for constants, name in ((constants_of(load_hardware(unpublished)), unpublished),
                             (constants_of(h100, "datasheet"), h100.name), (constants_of(h100, "published"), h100.name),
                             (constants_of(h100), "a-card-of-mine")):  # fmt: skip
-        assert sustained(constants, name) is constants
-    assert isinstance(sustained(constants_of(h100), h100.name), Sustained)
+        assert under_load(constants, name) is constants
+    assert under_load(constants_of(h100), h100.name).sustained.keys() == {"bf16", "fp8"}
     assert class_of(h100).compute
 
 
