@@ -18,6 +18,11 @@ from roofline.files.plugins import plugin_folders
 PATH_VARIABLE = "ROOFLINE_HARDWARE_PATH"
 """Folders of one's own specs, separated as in PATH."""
 
+MAKERS = frozenset(
+    "nvidia geforce rtx tesla amd radeon rx instinct ryzen apple intel arc google tpu aws huawei jetson".split()
+)
+"""Words that people leave out of a name, or put in front of it: of makers and of their lines."""
+
 A_NAME = "lower-case letters, digits, hyphens and dots such as h100-sxm-80gb"
 MAX_COUNT = 1_000_000
 INDEX = "index.json"
@@ -63,13 +68,13 @@ def _check_alike(word: str, known: Sequence[str]) -> None:
 
 
 def find_file(name: str) -> Path:
-    """The file of a device or a system by name or alias, in any case.
+    """The file of a device or a system by name or alias, in any case, else by one that is written otherwise.
 
     Only files that the index does not know are parsed. Raises SpecError for an unknown name, and for one that two files
     have.
 
-    >>> find_file("H100").name
-    'h100-sxm-80gb.yaml'
+    >>> find_file("H100").name, find_file("GeForce RTX 4090").name, find_file("4090").name
+    ('h100-sxm-80gb.yaml', 'rtx-4090.yaml', 'rtx-4090.yaml')
     """
     word, shipped = name.lower(), data_folder("hardware_specs")
     index = read_index(shipped)
@@ -78,6 +83,7 @@ def find_file(name: str) -> Path:
     if len(found) > 1:
         msg = f"{found[1]}: the name or alias {word!r} is also that of {found[0]}; rename one"
         raise SpecError(msg)
+    found = found or _written_otherwise(word, shipped)
     if found:
         return found[0]
     for problem in _unreadable(word):
@@ -92,6 +98,28 @@ def find_file(name: str) -> Path:
         hint = f"the file of that name is {name}.yaml, with its ending"
     msg = f"unknown hardware {name!r}; {hint} (roofline hardware list)"
     raise SpecError(msg)
+
+
+def _written_otherwise(word: str, shipped: Path) -> list[Path]:
+    """The one file with a name or an alias of the same letters and digits as ``word``, but for makers and order.
+
+    Raises SpecError for what is so the name of several.
+    """
+    forms = _forms(word)
+    names = [(name, shipped / file) for name, file in read_index(shipped).items()]
+    names += [(name, path) for path, words in _unindexed(shipped) for name in words]
+    found = {path: name for name, path in names if forms & _forms(name)}
+    if len(found) > 1:
+        msg = f"hardware {shown(word)} may be {' or '.join(sorted(found.values()))}; name one"
+        raise SpecError(msg)
+    return list(found)
+
+
+@lru_cache(maxsize=1024)
+def _forms(name: str) -> frozenset[str]:
+    """What remains of a name without makers, hyphens and spaces, and with its words in order of the alphabet."""
+    words = [word for word in re.findall("[a-z0-9]+", name) if word not in MAKERS]
+    return frozenset({"".join(words), " ".join(sorted(words))} - {""})
 
 
 def read_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:

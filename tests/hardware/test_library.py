@@ -102,3 +102,35 @@ def test_a_broken_file_of_ones_own_is_named(folder: Path) -> None:
         assert load_hardware("h100").name == "h100-sxm-80gb"
     with pytest.warns(UserWarning, match="left out"), pytest.raises(SpecError, match=r"broken\.yaml:2: "):
         load_hardware("broken")
+
+
+AS_TYPED = """
+    rtx-4090: 4090, RTX 4090, GeForce RTX 4090, nvidia rtx 4090; rtx-5070-ti: rtx 5070 ti, 5070ti, RTX 5070Ti
+    rtx-5090: 5090; rtx-5080: 5080; rtx-4080: rtx 4080; rtx-4070-ti: 4070 ti; rtx-3060: 3060; rtx-3090: 3090
+    rtx-a6000: A6000, RTX A6000; rtx-a4000: rtx a4000; rtx-pro-6000-blackwell: RTX PRO 6000, pro 6000 blackwell
+    rtx-6000-ada: RTX 6000 Ada; apple-m4-pro-20core: m4 pro, M4Pro; apple-m4-max: Apple M4 Max; apple-m5: m5
+    apple-m3-ultra: m3 ultra; apple-m5-max: m5 max; apple-m5-pro-20core: M5 Pro; dgx-spark: DGX Spark, spark, gb10
+    strix-halo: strix halo, Ryzen AI Max+ 395, ai max 395; jetson-thor: thor, Jetson Thor; mi308x: MI308X
+    jetson-agx-orin-64gb: orin, Jetson AGX Orin; arc-a770-16gb: Arc A770, a770; arc-b580: B580; arc-pro-b70: Arc Pro B70
+    radeon-ai-pro-r9700: R9700, AI Pro R9700; rx-9070-xt: 9070 XT, RX 9070 XT; rx-7900-xtx: 7900 xtx
+    mi350x: Instinct MI350X; mi300x: AMD MI300X; h20-96gb: h20; h800-sxm-80gb: H800; a800-sxm-80gb: a800; l20-48gb: L20
+    ascend-910b1: 910b, Ascend 910B, Huawei Ascend 910B; gb300-nvl72: GB300 NVL72; gb200-nvl72: gb200 nvl72
+    hgx-b300: DGX B300; gb300-288gb: gb300; h100-pcie-80gb: H100 PCIe; a100-pcie-80gb: A100 80GB PCIe; t4: Tesla T4
+    gaudi3: Gaudi 3, Intel Gaudi 3; tpu-v6e: v6e, TPU v6e; tpu-v5e: Google TPU v5e; epyc-9654: AMD EPYC 9654
+"""
+
+
+def test_devices_are_found_as_people_type_them() -> None:
+    for entry in AS_TYPED.replace("\n", ";").split(";"):
+        file, _, names = entry.partition(":")
+        for name in filter(None, names.split(",")):
+            assert find_file(name.strip()).stem == file.strip()
+
+
+def test_what_may_be_several_devices_is_refused(folder: Path) -> None:
+    for name in ("acme-x-1", "acme-x1"):
+        (folder / f"{name}.yaml").write_text(MINE.replace("mine", name).replace("my-gpu", f"the-{name}"))
+    with pytest.raises(SpecError, match='"acmex1" may be acme-x-1 or acme-x1; name one'):
+        find_file("acmex1")
+    with pytest.raises(SpecError, match="unknown hardware 'nvidia'"):
+        find_file("nvidia")
