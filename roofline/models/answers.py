@@ -22,6 +22,7 @@ class ModelAnswer(Closed):
     source: Annotated[str, Says("where its configuration was read")]
     released: Annotated[FactAnswer | None, Says("when it was published; null where no source is known")]
     licence: Annotated[FactAnswer | None, Says("its licence; null where no source is known")]
+    left_out: Annotated[list[str], Says("what its published file has that is not modelled, each in words")]
     parameters: Annotated[int, Says("parameters, tied ones once", "elements")]
     config: Annotated[dict[str, Any], Says("configuration as it was read; fields have the names of Hugging Face")]
 

@@ -66,7 +66,8 @@ class Model:
     ``checkpoint`` is how its file stores it; ``unread`` are fields that nothing reads,
     ``ignored`` those of them that ask for something; ``counted``: parameters in its file for each that it states.
     ``facts``: ``released`` and ``licence`` of a preset, where a source is known.
-    ``predicts``: whether it is the prediction head of another network.
+    ``predicts``: whether it is the prediction head of another network. ``left_out``: what the published file has that
+    is not modelled, in words; of a file of one's own they are warnings too, as far as they ask for something.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Model:
     counted: Fraction = Fraction(1)
     facts: Mapping[str, Fact] = field(default_factory=dict)
     predicts: bool = False
+    left_out: tuple[str, ...] = ()
     _programs: dict[Conventions, Program] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
@@ -189,6 +191,7 @@ class Model:
         return {
             **named,
             **{name: known.get(name) for name in FACTS},
+            "left_out": list(self.left_out),
             "parameters": self.parameters,
             "config": self.config.model_dump(mode="json"),
         }
@@ -279,18 +282,15 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     unread = {" ".join(str(key).split())[:60]: fields[key] for key in read.ignored} | dict(sight.unread)
     lost = tuple(sorted(key for key, value in unread.items() if value not in _NOTHING))
     asked = costly_settings(whole, None if overrides else source.folder)
-    said = [
-        *aside,
-        *(sight.apart if sight.shape else apart),
-        *left_out(given),
-        *asked,
-        *(f"field {key} is not modelled and was ignored" for key in lost),
-    ]
+    beside = (*aside, *(sight.apart if sight.shape else apart), *left_out(given), *source.left_out)
+    said = [*(() if source.shipped else beside), *asked]
+    said += [f"field {key} is not modelled and was ignored" for key in lost]
     warnings = tuple(f"{where}: {each}" for each in said)
     checkpoint, excepted = read_checkpoint(fields, where, source.folder)
     model = Model(
         source.name, sight.model_type or model_type, config, source.said, sight.fields or given,
         (*warnings, *excepted), checkpoint, lost, tuple(sorted(unread)), facts=source.facts,
+        left_out=(*beside, *(f"field {key} is not read" for key in sorted(unread))),
     )  # fmt: skip
     folder = None if overrides or Path(where).name != "config.json" else source.folder
     if source.tensors:

@@ -56,7 +56,8 @@ class Source:
     """The fields of a network as they were found: its name, what they were found in, and the folder if it is one.
 
     ``tensors`` are those of a GGUF file, ``warnings`` what of its header is not modelled. ``facts``: when it was
-    released and under which licence, where a source that is named says so.
+    released and under which licence, where a source that is named says so. ``shipped``: it is a preset, of which
+    ``left_out`` says what its publisher's file has beside these fields.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Source:
     tensors: Mapping[str, GgufTensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    shipped: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 class UnknownModelError(RooflineError):
@@ -218,7 +221,10 @@ def preset_source(name: str) -> Source:
     else:
         raise UnknownModelError(folded, f"unknown model {shown(name)}")
     facts = {name: Fact(*told) for name, told in preset.get("facts", {}).items()}
-    return Source(preset["name"], preset["source"], preset["config"], preset["name"], facts=facts)
+    return Source(
+        preset["name"], preset["source"], preset["config"], preset["name"], facts=facts, shipped=True,
+        left_out=tuple(preset.get("left_out", ())),
+    )  # fmt: skip
 
 
 def _read_preset(name: str) -> dict[str, Any]:

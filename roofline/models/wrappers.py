@@ -13,7 +13,7 @@ _OUTER = ("tie_word_embeddings", "quantization_config", "compression_config", "t
 _FLAT = {"qwen2_vl": "qwen2_vl_text", "qwen2_5_vl": "qwen2_5_vl_text"}
 """Wrappers whose files may state the fields of the text model beside the ``vision_config``, and what it is then."""
 
-_AHEAD = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
+_AHEAD = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", "num_mtp_layers")
 
 
 _THINKER = "thinker_config"

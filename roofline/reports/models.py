@@ -7,6 +7,7 @@ from typing import Any
 
 from roofline.cost.kv_cache import cache_bytes, cache_growth
 from roofline.models.model import Model
+from roofline.models.outline import Outline
 from roofline.models.sources import FACTS
 from roofline.options.words import ModelOrder
 from roofline.program.op import STATES
@@ -47,6 +48,8 @@ def model_page(model: Model) -> list[str]:
         f"{name}: {fact.value} ({fact.source})" if (fact := model.facts.get(name)) else f"{name}: not recorded"
         for name in FACTS
     ]
+    if not isinstance(model.config, Outline):  # what a trace lost is warned of
+        lines.append(f"not modelled: {'; '.join(model.left_out) or 'nothing that its fields state'}")
     lines += [f"warning: {warning}" for warning in model.warnings]
     lines += [*_cache_lines(model, program), ""]
     lines += table(("field", "value"), _field_rows(model.config.model_dump()), left=(0, 1))

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -88,6 +89,23 @@ def test_what_is_told_of_a_model_has_a_date_or_a_licence_and_its_source():
     assert shown["licence"] == {"value": "Apache-2.0", "source": "README.md of openai/gpt-oss"}
     assert load_model("gpt2").to_dict()["released"] is None
     assert load_model("deepseek-r1").facts == {}  # the network of another one, which has them
+
+
+def test_what_a_published_file_has_that_is_not_modelled_is_told_apart_from_the_source():
+    models = {name: load_model(name) for name in preset_names()}
+    assert [name for name, model in models.items() if re.search(r"\b(without|alone)\b", model.source)] == [
+        "laguna-xs.2"  # of whose quantization the preset says nothing
+    ]
+    assert [name for name, model in models.items() if model.warnings] == []
+    heads = {name for name, model in models.items() if any("multi-token" in each for each in model.left_out)}
+    assert {"deepseek-v3", "glm-5", "qwen3.5-27b", "minimax-m3", "nemotron-3-super-120b-a12b", "hy3-preview"} < heads
+    published = models["deepseek-v3"]
+    assert published.to_dict()["left_out"] == ["its multi-token prediction (1) is not counted"]
+    own = load_model({**published.fields, "strange": 1, "vision_config": None})
+    assert own.left_out == (*published.left_out, "field strange is not read")
+    assert own.warnings[0] == f"a mapping: {published.left_out[0]}"
+    assert load_model("gemma-3n-e2b").left_out == ("its towers of images and sound are not counted",)
+    assert load_model("llama-3.1-8b").left_out == ()
 
 
 def test_an_unknown_preset_gets_near_matches():

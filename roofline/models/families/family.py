@@ -127,7 +127,7 @@ INERT = frozenset(
     "is_decoder resid_pdrop embd_pdrop attn_pdrop hidden_dropout bad_words_ids begin_suppress_tokens suppress_tokens "
     "attn_implementation use_bfloat16 torchscript pruned_heads tf_legacy_loss "
     "cross_attention_hidden_size quantization_config compression_config auto_map text_config "
-    "mamba_ssm_dtype mamba_ssm_cache_dtype num_nextn_predict_layers num_mtp_modules "
+    "mamba_ssm_dtype mamba_ssm_cache_dtype num_nextn_predict_layers num_mtp_layers num_mtp_modules "
     "mtp_num_hidden_layers mtp_use_dedicated_embeddings "
     "mtp_transformer_layers use_mtp max_length min_length do_sample early_stopping num_beams num_beam_groups "
     "diversity_penalty temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size "
