@@ -41,7 +41,10 @@ def _joules(text: object) -> float:
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 JoulesPerFlop = Annotated[float, BeforeValidator(_joules)]
-Share = Annotated[float, Field(gt=0, le=2, strict=False)]
+MOST_SHARE = 2.0
+"""What a share of a peak or a bandwidth can be stated as at most: beyond that the roof is wrong."""
+
+Share = Annotated[float, Field(gt=0, le=MOST_SHARE, strict=False)]
 Boost = Annotated[float, Field(ge=1, le=2, strict=False)]
 Sharpness = Annotated[float, Field(ge=0.5, le=10, strict=False)]
 

@@ -11,6 +11,7 @@ import numpy as np
 from roofline.calibration.constants import Constants
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.registry import named_constants
+from roofline.calibration.fields import MOST_SHARE
 from roofline.classes import frozen
 from roofline.cost.cost import operator_cost
 from roofline.errors import WorkloadError
@@ -22,10 +23,10 @@ from roofline.timing.operator import time_operator
 from roofline.validation.stopwatch import Samples
 
 PRIORS = {
-    "compute": Prior(0.75, 0.4),
-    "memory": Prior(0.75, 0.5),
-    "special": Prior(0.02, 2.0),
-    "vector": Prior(0.1, 2.0),
+    "compute": Prior(0.75, 0.4, most=MOST_SHARE),
+    "memory": Prior(0.75, 0.5, most=MOST_SHARE),
+    "special": Prior(0.02, 2.0, most=MOST_SHARE),
+    "vector": Prior(0.1, 2.0, most=MOST_SHARE),
     "latency_s": Prior(5e-6, 1.0),
     "p": Prior(2.0, 0.4),
     **{name: constant.prior for name, (_, constant) in named_constants().items()},
@@ -45,6 +46,7 @@ CPU_FREE: dict[str, tuple[str, ...]] = {
     "softmax": ("special", "latency_s"),
     "embedding": _STREAM,
     "cache_copy": _STREAM,
+    "optimizer_update": ("memory", "latency_s"),
     "conv": ("compute", "memory", "latency_s"),
     "max_pool": ("vector", "latency_s"),
     "attention_prefill": ("compute", "special", "memory", "reuse_bandwidth", "latency_s", "extra_keys", "key_block"),
@@ -69,6 +71,11 @@ class Fitted:
     constants: Constants
     errors: tuple[float, ...]
     band: tuple[float, float]
+
+    @property
+    def at_most(self) -> list[str]:
+        """Which of its shares of a roof are the most that one is stated as: more was measured."""
+        return [name for name in ("compute", "memory") if float(getattr(self.constants, name)) >= MOST_SHARE]
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from roofline.layers.attention import attention
 from roofline.layers.embedding import token_embedding
 from roofline.layers.normalization import norm
 from roofline.program.op import Op, PerElement, Tensor, Work, contract, elementwise, weight
+from roofline.training.kept.optimizers import OPTIMIZERS
 from roofline.validation.devices import Call, Device
 
 CPU_WEIGHTS = ((320, 1600), (576, 576), (640, 1792), (1792, 640), (896, 896), (896, 2560), (2560, 896), (1280, 1280),
@@ -58,6 +59,9 @@ CHECK_CONVOLUTIONS = ((1, 3, 120, 56, 5, 2), (1, 56, 36, 56, 3, 1), (1, 224, 18,
 # images, channels, height and width, taps of a side, stride
 POOLS = ((1, 48, 80, 3, 2), (2, 48, 80, 3, 2), (1, 96, 40, 2, 2), (4, 96, 40, 3, 2), (1, 192, 20, 3, 1))
 CHECK_POOLS = ((1, 56, 60, 3, 2), (2, 112, 36, 2, 2), (1, 224, 18, 3, 1))
+# weights that an optimizer updates at once
+UPDATES = (300_000, 1_500_000, 5_000_000, 12_000_000)
+CHECK_UPDATES = (700_000, 3_000_000, 8_000_000)
 GPU_IMAGES = 64  # times as many images on a device with a thousand lanes
 
 _X, _Z, _Y = Tensor("x", "B D"), Tensor("z", "B D"), Tensor("y", "B D")
@@ -89,6 +93,12 @@ MAX_POOL = Op(
     (Work("vector", 1, ("_r", "_k")),),
 )  # fmt: skip
 """A convolution as the matmul of patches that it is, and the largest of each window, with where it was."""
+
+UPDATE = Op(
+    "optimizer_update", "elementwise", tuple(Tensor(name, "B") for name in ("w", "g", "m", "v")),
+    tuple(Tensor(name, "B") for name in ("w", "m", "v")), (Work("vector", OPTIMIZERS["adamw"].flops, ("B",)),),
+)  # fmt: skip
+"""An update of AdamW as one kernel, which writes where it reads: nothing is fetched to be overwritten."""
 
 _GROUPS = {"mul": "elementwise", "add": "elementwise", "neg": "elementwise", "cat": "copy"}
 
@@ -152,6 +162,7 @@ def designed_points(device: Device, dtype: str) -> list[Point]:
         *_convolutions(inputs, CHECK_CONVOLUTIONS, GPU_IMAGES if gpu else 1, held_out=True),
         *_pools(inputs, POOLS, GPU_IMAGES if gpu else 1, held_out=False),
         *_pools(inputs, CHECK_POOLS, GPU_IMAGES if gpu else 1, held_out=True),
+        *_updates(inputs),
         *_attentions(inputs, "attention_prefill", PREFILLS, 8 if gpu else 1, held_out=False),
         *_attentions(inputs, "attention_prefill", CHECK_PREFILLS, 8 if gpu else 1, held_out=True),
         *_attentions(inputs, "attention_decode", DECODES, 8 if gpu else 1, held_out=False),
@@ -204,6 +215,45 @@ def _pools(inputs: Inputs, shapes: Sequence[tuple[int, ...]], scale: int, *, hel
 
 def _pool(pooled: Any, x: Any, taps: int, stride: int, _: int) -> Any:
     return pooled(x, [taps, taps], [stride, stride], [taps // 2, taps // 2])
+
+
+def adamw_update(torch: Any, lists: tuple[list[Any], list[Any], list[Any], list[Any]], step: Any) -> None:
+    """AdamW of weights, gradients and both moments as one kernel: reads four tensors, writes three where they lie."""
+    torch._fused_adamw_(
+        *lists, [], [step], lr=1e-6, beta1=0.9, beta2=0.999, weight_decay=0.01, eps=1e-8, amsgrad=False, maximize=False
+    )
+
+
+@dataclass(slots=True)
+class Updated:
+    """Weights, gradients and both moments that updates take parts of, so many that none is in a cache when it comes."""
+
+    inputs: Inputs
+    most: int
+    kept: Sequence[Any] = ()
+
+    def update(self, many: int, turn: int) -> None:
+        """One update of AdamW of the part whose turn it is; all of it is made when it is first asked for."""
+        torch, device, dtype = self.inputs.device.torch, self.inputs.device, self.inputs.dtype
+        if not self.kept:
+            whole = max(self.most, math.ceil(2.5 * device.cache_bytes / (4 * dtype.itemsize)))
+            parts = [torch.ones(whole, dtype=dtype, device=device.kind) for _ in range(4)]
+            self.kept = (*parts, torch.ones((), device=device.kind))
+        start = turn % max(1, len(self.kept[0]) // many) * many
+        weights, gradients, first, second = ([each[start : start + many]] for each in self.kept[:4])
+        adamw_update(torch, (weights, gradients, first, second), self.kept[4])
+
+
+def _updates(inputs: Inputs) -> Iterator[Point]:
+    """Updates in one kernel; Apple's devices have none."""
+    if inputs.device.kind == "mps":
+        return
+    updated = Updated(inputs, max(*UPDATES, *CHECK_UPDATES))
+    for shapes, held_out in ((UPDATES, False), (CHECK_UPDATES, True)):
+        for many in shapes:
+            yield Point(
+                f"update {many}", "optimizer_update", UPDATE, {"B": many}, partial(updated.update, many), held_out
+            )
 
 
 def _streams(inputs: Inputs, shapes: Sequence[tuple[int, int]], scale: int, *, held_out: bool) -> Iterator[Point]:

@@ -9,19 +9,23 @@ from typing import Any
 import numpy as np
 
 from roofline.cost.cost import operator_cost
-from roofline.fitting.campaign import Point
+from roofline.fitting.campaign import Point, adamw_update
 from roofline.fitting.timed_collectives import MeasuredLinks
 from roofline.hardware.loading import spec_from_fields
 from roofline.program.workload import Precision
 from roofline.validation.devices import Call, Device
 from roofline.validation.stopwatch import Samples
 
-STREAMS = {"read": 2, "copy": 2, "triad": 3}
-"""Long streams: how many tensors each moves."""
+STREAMS = {"read": 2, "copy": 2, "triad": 3, "update": 7}
+"""Long streams: how many tensors each moves. What is written where it was read leaves the caches beside further reads,
+so that of a core, which waits for what it reads, an update moves most.
+"""
 
 
 def long_streams(device: Device) -> tuple[dict[str, Call], float]:
-    """Read (a dot product), copy and triad of tensors far beyond the cache; and the bytes of one tensor."""
+    """Read (a dot product), copy, triad and, where there is a kernel of it, an optimizer's update of tensors far beyond
+    the cache; and the bytes of one tensor.
+    """
     torch = device.torch
     elements = round(max(2.5 * device.cache_bytes, min(1e9, 0.01 * device.memory_bytes)) / 4)
     a, b, c = (device.random(elements) for _ in range(3))
@@ -30,6 +34,9 @@ def long_streams(device: Device) -> tuple[dict[str, Call], float]:
         "bandwidth copy": lambda _: c.copy_(a),
         "bandwidth triad": lambda _: torch.add(a, b, alpha=0.5, out=c),
     }
+    if device.kind != "mps":
+        first, second, step = torch.zeros_like(a), torch.ones_like(a), torch.ones((), device=device.kind)
+        calls["bandwidth update"] = lambda _: adamw_update(torch, ([a], [b], [first], [second]), step)
     return calls, 4.0 * elements
 
 

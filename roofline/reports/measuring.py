@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from roofline.calibration.fields import MOST_SHARE
 from roofline.fitting.calibrating import Calibrated
 from roofline.fitting.operators import Interval
 from roofline.fitting.timed_collectives import MeasuredLinks
@@ -63,6 +64,11 @@ def calibration_text(found: Calibrated) -> str:
         "",
         band_words(**found.fields["band"]),
     ]  # fmt: skip
+    if above := [f"{name} ({share})" for name, group in found.fitted.items() for share in group.at_most]:
+        lines.append(
+            f"{', '.join(above)}: at {MOST_SHARE:g} x the roof, the most that a calibration states; the roof is low: "
+            "calibrate without --extends, or with a spec of this device"
+        )
     if found.links is not None:
         rate = quantity(found.links.link, "bytes_per_s")
         lines += ["", f"collectives of {found.links.devices} devices, links of {rate} per direction"]

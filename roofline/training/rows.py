@@ -197,7 +197,7 @@ class Steps:
             for of in (rest.updated_bytes, rest.contracted_flops, rest.elementwise_flops)
         )
         update = _cost("elementwise", self.memory.question.recipe.updated, vector_flops=elementwise, bytes=moved)
-        timing = self.machine.time(update)
+        timing = self.machine.time(update, "optimizer_update")  # a calibration may have it
         if self.memory.question.optimizer.orthogonal:
             matmuls = _cost("matmul", self.memory.question.recipe.computes, flops=contracted)
             timing = total([(1, timing), (1, self.machine.time(matmuls))])

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from roofline.calibration.constants import Constants, read_calibration
+from roofline.calibration.fields import MOST_SHARE
 from roofline.cost.cost import operator_cost
 from roofline.cost.eager_kernels import kernels_of
 from roofline.errors import WorkloadError
@@ -159,6 +160,21 @@ def test_a_campaign_states_what_eager_kernels_state() -> None:
     timed_one = campaign.STREAMS["norm"]
     assert timed_one.vector_flops(sizes) == whole.vector_flops(sizes)
     assert timed_one.bytes(sizes, lambda _: 4) == whole.bytes(sizes, lambda _: 4)
+
+
+def test_a_roof_that_is_too_low_is_told(points: list[Point]) -> None:
+    """A calibration states no share above 2: what moves five times the bandwidth is clipped there."""
+    some = [p for p in points if p.group in ("elementwise", "optimizer_update")]
+    quick = {name: Samples(tuple(Sample(each.seconds / 5) for each in found.every)) for name, found in
+             timed(some, 0.01).items()}  # fmt: skip
+    found = Calibrator(some, quick, machine(), "fp32").run()["optimizer_update"]
+    assert found.constants.memory == MOST_SHARE
+    assert found.at_most == ["memory"]
+
+
+def test_an_update_moves_seven_tensors() -> None:
+    samples = {"bandwidth update": Samples((Sample(0.7),)), "bandwidth read": Samples((Sample(0.4),))}
+    assert roofs.measured_bandwidths(samples, 1e9) == {"read": pytest.approx(5e9), "update": pytest.approx(1e10)}
 
 
 def test_nothing_held_out_is_told(points: list[Point]) -> None:
