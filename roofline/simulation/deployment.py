@@ -26,6 +26,7 @@ from roofline.prediction.shown import shown_by
 from roofline.program.traffic.lengths import NOTHING, Shown
 from roofline.serving.batch_sweep import MOST
 from roofline.serving.curve import groups_of
+from roofline.serving.encode_pool import EncodePool, encoding_s
 from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import KEPT
 from roofline.serving.speculation import Speculation, read_speculation
@@ -33,7 +34,7 @@ from roofline.serving.step_clock import AnyModel, Line, StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.lockstep.ranks import Ranks
-from roofline.simulation.pools import EncodePool, Transfers, encoding_s
+from roofline.simulation.pools import Transfers
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
 from roofline.simulation.speculating import DraftedClock, Guesses, drafting

@@ -21,6 +21,8 @@ from roofline.program.phases import Phase
 from roofline.program.traffic.lengths import Shown
 from roofline.program.traffic.traces import Path
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
+from roofline.serving.encode_pool import EncodePool, band_of, encoding_of
+from roofline.serving.kv_cache_transfer import End
 from roofline.serving.operating_points import Targets
 from roofline.serving.replica_layouts import ONE
 from roofline.serving.speculation import RESTORED, keeps_states
@@ -32,7 +34,7 @@ from roofline.simulation.job import JobCost
 from roofline.simulation.layouts import choose
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.load import Offered
-from roofline.simulation.pools import EncodePool, band_of, encoding_of
+from roofline.simulation.pools import encoders_of
 from roofline.simulation.statistics import Outcome, counted_of, outcome
 from roofline.simulation.workload import Workload, read_workload
 from roofline.timing.engine_choice import caution
@@ -89,7 +91,7 @@ class Simulation:
         many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.schedulers
         full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many), self._shared(many))
         first, *then = d.at_work(full, self.workload.hits, _AS_EXPECTED[: len(d.pools)], self.asked.seed)
-        encoders = d.encoding.at_work(1.0) if d.encoding else None
+        encoders = encoders_of(d.encoding, 1.0) if d.encoding else None
         run(full, Arrivals.at(np.zeros(many)), first, round_robin, *then, encoders=encoders)
         ended = np.sort(full.finished)
         start, end = many // 4, 3 * many // 4
@@ -289,8 +291,10 @@ def _encoding_apart(deployment: Deployment, model: AnyModel, shown: Shown, optio
     other = one_pool(options["encode_on"], "encode_on")
     asks = read_request(model, other, **part(RequestOptions, part(StepClockOptions, options)))
     first = deployment.pools[0].clock
-    receiver = first.request, first.replica, deployment.devices
-    return replace(deployment, encoding=EncodePool.of(asks, shown, deployment.reserve, receiver))
+    own, layout = first.request, first.replica.layout
+    receiver = End(own.fleet, own.device, own.constants, int(layout.devices), int(layout.dp))
+    pool = EncodePool.of(asks, shown, deployment.reserve, receiver, deployment.devices)
+    return replace(deployment, encoding=pool)
 
 
 def serve(
@@ -304,7 +308,7 @@ def serve(
     """Have the requests of a ledger served as they arrive, the steps of each pool at its pace times their time."""
     many = len(deployment.pools)
     pools = deployment.at_work(ledger, workload.hits, paces[:many], asked.seed)
-    encoders = deployment.encoding.at_work(*paces[many : many + 1]) if deployment.encoding else None
+    encoders = encoders_of(deployment.encoding, paces[many]) if deployment.encoding else None
     first, *then = pools
     run(ledger, asked.arrivals(workload), first, ROUTERS[asked.router], *then, encoders=encoders)
     return outcome(ledger, pools, targets, warm=asked.steady, encoders=encoders)
