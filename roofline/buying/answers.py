@@ -124,9 +124,25 @@ class HandOverAnswer(TypedDict):
 class FirstTokenAnswer(TypedDict):
     """What the time to first token is made of."""
 
+    encode_s: NotRequired[Annotated[float, Says("with --encode-on: encoding and the hand-over of embeddings", "s")]]
     wait_s: Annotated[float, Says("mean wait for the step before", "s")]
     prefill_s: Annotated[float, Says("time of the prefill step", "s")]
     hand_over_s: Annotated[float, Says("time of the KV cache transfer", "s")]
+
+
+class EncodeAnswer(TypedDict):
+    """Devices that encode images and sound beside the replicas, one request at a time each."""
+
+    hardware: Annotated[str, Says("hardware by name")]
+    device: Annotated[str, Says("device of which it is")]
+    devices: Annotated[int, Says("how many encode")]
+    encode_s: Annotated[float, Says("time of the towers for a request", "s")]
+    hand_over_s: Annotated[float, Says("time in which its embeddings are sent", "s")]
+    link: Annotated[str, Says("link that carries them")]
+    ttft_part_s: Annotated[float, Says("both together, which TTFT has", "s")]
+    low_s: Annotated[float, Says("low end of the band of that", "s")]
+    high_s: Annotated[float, Says("high end of it", "s")]
+    utilization: Annotated[float, Says("part of the time at which they are at work")]
 
 
 class OrderPoolAnswer(PoolAnswer):
@@ -207,6 +223,7 @@ class RowAnswer(PointAnswer, BasisAnswer):
         "the same of documents or images, where nothing is generated", "requests/kWh")]]  # fmt: skip
     tdp_w: Annotated[float | None, Says("thermal design power of a device", "W")]
     pools: Annotated[PoolsAnswer | None, Says("disaggregated serving; null where devices both prefill and decode")]
+    encode: NotRequired[Annotated[EncodeAnswer, Says("with --encode-on: what encodes images and sound")]]
     cost: Annotated[CostAnswer | None, Says("cost; null where no_cost says why")]
     max_batch: Annotated[int | None, Says("most sequences in flight that fit", "sequences")]
 
@@ -380,6 +397,7 @@ class OrderAnswer(BasisAnswer):
     all_in_power_w: Annotated[float | None, Says(
         "power of the site with all devices at their TDP; null where that is not stated", "W")]  # fmt: skip
     pools: Annotated[OrderPoolsAnswer | None, Says("disaggregated serving; null where devices prefill and decode")]
+    encode: NotRequired[Annotated[EncodeAnswer, Says("with --encode-on: what encodes images and sound")]]
     cost: Annotated[OrderCostAnswer | None, Says("cost; null where no_cost says why")]
     at_load: Annotated[PointAnswer, Says("what they do at the load")]
     simulated: NotRequired[Annotated[SimulatedAnswer, Says("with targets of percentiles: what requests wait")]]

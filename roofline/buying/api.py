@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from roofline.buying.economics import Ownership
+from roofline.buying.encode_pools import EncodingApart
 from roofline.buying.limits import Limits
 from roofline.buying.load import read_load
 from roofline.buying.percentile_sizing import size_by_percentiles
@@ -27,11 +28,14 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import (
     CompareOptions,
     JobOptions,
+    RequestOptions,
     ServingOptions,
     SimulateOptions,
     SizeOptions,
+    StepClockOptions,
 )
 from roofline.prediction.request import Hardware as Device
+from roofline.prediction.request import Request, read_request
 from roofline.serving.hardware_choice import Hardware, names_of, read_hardware
 from roofline.serving.operating_points import Targets
 from roofline.serving.scenario import read_question
@@ -60,6 +64,7 @@ def compare(
     ``batch``: so many sequences at once on each, the fastest first, in place of the best batch.
     ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step, each accepted with 0.7.
     ``pools``: hardware of several devices has a row too in which some of them only prefill and the others only decode.
+    ``encode_on`` 2xl40s names devices that encode images and sound for each of them, whose rate bounds a row's.
     ``offload`` kv=200GB: tiers in which the prefixes lie that ``prefix_hits`` or the workload say are cached. ``set``
     edits fields of model, engine and all hardware by path, as ``predict`` has it. Raises RooflineError, in one line,
     for whatever is refused.
@@ -73,7 +78,8 @@ def compare(
     targets.check_network(question.traffic.reads, question.model.name)
     targets.check_means("compare")
     devices = _hardware(hardware, options["set"], terms)
-    return compare_hardware(question, devices, targets, terms, options["batch"], options["offload"])
+    apart = _encoding_apart(model, options, terms)
+    return compare_hardware(question, devices, targets, terms, options["batch"], options["offload"], apart)
 
 
 @takes(SizeOptions)
@@ -108,10 +114,14 @@ def size(
     if options["pools"] or prefill_on is not None:
         arriving(load)  # before any work
     _check_offload(options["offload"], simulated=not targets.of_means, shared=question.traffic.shared)
+    apart = _encoding_apart(model, options, terms)
+    if apart is not None and (options["pools"] or prefill_on is not None or not targets.of_means):
+        msg = "encode_on: size knows means of replicas that both prefill and decode; simulate has pools and percentiles"
+        raise UsageError(msg)
     if not targets.of_means:
         result = size_by_percentiles(question, devices, load, targets, terms, options["offload"])
     else:
-        result = size_hardware(question, devices, load, targets, terms)
+        result = size_hardware(question, devices, load, targets, terms, apart)
     pairs = [(each, each) for each in devices] if options["pools"] else []
     if prefill_on is not None:
         pairs += [(each, other) for each in as_sold(_hardware(prefill_on, edits, terms), terms) for other in devices]
@@ -122,6 +132,22 @@ def size(
         else:
             result = pools_by_percentiles(result, named, options["offload"])
     return within_limits(result, limits)
+
+
+def _encoding_apart(
+    model: str | Path | Mapping[str, Any] | Model, options: ServingOptions, terms: Terms
+) -> EncodingApart | None:
+    """What encodes for all hardware, None where nothing is named. Raises RooflineError for what is none."""
+    if options["encode_on"] is None:
+        return None
+    other = one_pool(options["encode_on"], "encode_on")
+    (sold,) = as_sold(_hardware([other], options["set"], terms), terms)
+
+    def request(dtype: str) -> Request:
+        asked = {**options, "dtype": dtype or options["dtype"]}
+        return read_request(model, other, **part(RequestOptions, part(StepClockOptions, asked)))
+
+    return EncodingApart(sold, request)
 
 
 def _check_offload(offload: str | None, *, simulated: bool, shared: bool) -> None:

@@ -87,6 +87,7 @@ def verify_chosen(result: Comparison | Sizing) -> Measuring | None:
     if curve.reads:
         msg = f"verify: a command measures text that is generated, and {result.question.model.name} generates nothing"
         raise UsageError(msg)
+    _check_whole(curve, "verify")
     if curve.pools is not None or curve.running is None:
         msg = f"verify: {curve.who} has pools that prefill and decode, which no one command measures; leave out pools"
         raise UsageError(msg)
@@ -108,6 +109,7 @@ def _admitted(order: Order, result: Sizing) -> int:
 
 
 def _launched(question: Question, curve: Curve, sequences: int, replicas: int, engine: str) -> ReplicaLaunch:
+    _check_whole(curve, f"launch {engine}")
     if curve.pools is not None or curve.running is None or curve.recipe is None:
         msg = (
             f"launch {engine}: {curve.who} has pools that prefill and decode, which no one line starts; leave out pools"
@@ -122,3 +124,10 @@ def _launched(question: Question, curve: Curve, sequences: int, replicas: int, e
     starts = Launched(question.model, curve.running.engine, curve.split, curve.recipe, sequences, longest, asked,
                       question.adapters)  # fmt: skip
     return ReplicaLaunch(launch_line(starts, engine), curve.hardware.device.name, replicas, curve.devices)
+
+
+def _check_whole(curve: Curve, flag: str) -> None:
+    """Raises UsageError where something else encodes, which no command of one replica says."""
+    if curve.encoders is not None:
+        msg = f"{flag}: what {curve.encoders.hardware.name} encodes is no part of one command; leave encode_on out"
+        raise UsageError(msg)

@@ -10,6 +10,7 @@ import numpy as np
 
 from roofline.buying.caches.below import with_caches_below
 from roofline.buying.economics import ApiPrices
+from roofline.buying.encode_pools import EncodingApart, with_encoders
 from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.serving_costs import ServingCost, serving_cost
@@ -81,12 +82,20 @@ class Row:
             "tdp_w": device.tdp,
             "max_batch": self.curve.most,
             "pools": self.curve.pools.to_dict(self.point.batch) if self.curve.pools and self.point else None,
+            **self._encode(),
             "cost": self.cost.to_dict(terms.utilizations, terms.api) if self.cost else None,
             "no_cost": self.no_cost or None,
             "provenance": c.provenance if c else None,
             "constants": c.name if c else None,
             "notes": list(self.curve.notes_at(self.point.batch if self.point else None)),
         }
+
+    def _encode(self) -> dict[str, Any]:
+        """What encodes apart."""
+        encoders = self.curve.encoders
+        if encoders is None or self.point is None:
+            return {}
+        return {"encode": encoders.to_dict(self.point.requests_per_s.value, encoders.pool.devices)}
 
 
 @frozen
@@ -178,12 +187,12 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
 
 def compare_hardware(
     question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms, batch: int | None = None,
-    offload: str | None = None,
+    offload: str | None = None, apart: EncodingApart | None = None,
 ) -> Comparison:  # fmt: skip
     """Each hardware at its best batch under the targets, sorted; what misses a target stays, with the reason.
 
     At a ``batch`` that is given rows are of that, the least time per token first. ``offload``: tiers in which the part
-    of each prompt that is said to be cached lies.
+    of each prompt that is said to be cached lies. ``apart``: the pool that encodes, the same for each.
 
     Rows that qualify come first; among them those with a price, the cheapest million tokens first; then the most tokens
     per second and device. Where the question asks for ``pools``, hardware of several devices has a row too with prefill
@@ -204,10 +213,12 @@ def compare_hardware(
     if pools and offload is not None:
         msg = "offload: pools hand caches over, and their tiers are simulated; leave pools out, or ask size"
         raise UsageError(msg)
-    searched = targets if batch is None else None
-    found = curves(question, hardware, searched, batch) + (pooled_curves(question, hardware, targets) if pools else [])
+    searched, asked = targets if batch is None else None, apart.rest(question) if apart else question
+    found = curves(asked, hardware, searched, batch) + (pooled_curves(asked, hardware, targets) if pools else [])
     if offload is not None:
-        found = with_caches_below(found, question, hardware, searched, offload, batch)
+        found = with_caches_below(found, asked, hardware, searched, offload, batch)
+    if apart is not None:
+        found = apart.joined(found, question, bounded=True)
     best: dict[Served, Row] = {}
     for curve in found:  # of the layouts of one hardware in one dtype, the best
         row = _row(curve, question, targets, terms, batch)
@@ -233,6 +244,8 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms, batch
         chosen = int(held[0])
     point = point_at(curve, chosen, curve.replicas)
     cost, no_cost = serving_cost(curve.hardware, point, question.traffic, terms)
+    if (encoders := curve.encoders) is not None:
+        cost, no_cost = with_encoders(cost, no_cost, encoders, encoders.pool.devices, terms)
     misses = tuple(targets.misses(point.ttft.value, point.tpot.value))
     unsure = tuple(targets.misses(point.ttft.high, point.tpot.high))
     lone = batch is None and targets.none and curve.pools is None

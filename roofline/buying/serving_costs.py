@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from roofline.buying.economics import (
@@ -20,6 +21,7 @@ from roofline.classes import frozen
 from roofline.options.words import PriceKind
 from roofline.program.traffic.traffic import Traffic
 from roofline.serving.curve import Curve
+from roofline.serving.encode_pool import Encoders
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import OperatingPoint
 
@@ -150,8 +152,20 @@ def cost_over_batches(curve: Curve, traffic: Traffic, terms: Terms) -> Any | Non
     found = hourly_cost(curve.hardware, curve.hardware.count, curve.of("power_w"), terms)
     if isinstance(found, str):
         return None
+    hourly = found[1]
+    if curve.encoders is not None:
+        more = encoders_cost(curve.encoders, curve.encoders.pool.devices, terms)
+        if isinstance(more, str):
+            return None
+        hourly = hourly.beside(more[1])
     rate = curve.of("requests_per_s") * curve.replicas * traffic.counted
-    return usd_per_million(found[1], rate, 1.0)
+    return usd_per_million(hourly, rate, 1.0)
+
+
+def encoders_cost(encoders: Encoders, devices: int, terms: Terms) -> tuple[Offer, HourlyCost] | str:
+    """The price of so many devices that encode, and what an hour costs, the energy by their TDP; else why not."""
+    one = replace(encoders.hardware, count=1)
+    return hourly_cost(one, devices, one.device.tdp or 0.0, terms)
 
 
 def rent_or_buy(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
+from roofline.buying.encode_pools import EncodingApart, encoders_needed, with_encoders
 from roofline.buying.limits import Limits
 from roofline.buying.load import Load
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
@@ -69,7 +70,8 @@ class Order:
     ``units_low`` and ``units_high`` are the numbers at the fast and the slow end of the band (None: then no number
     does). ``capacity`` is what it serves at most within the targets [requests/s], ``most`` the same in the load's own
     measure, ``used`` the part of it that the load takes, ``point`` what it does at the load itself. ``pools``: the
-    units of each pool where their hardware differs. ``simulated``: what requests wait, where percentiles are asked for.
+    units of each pool where their hardware differs. ``encode_devices``: how many encode beside them. ``simulated``:
+    what requests wait, where percentiles are asked for.
     """
 
     curve: Curve
@@ -85,6 +87,7 @@ class Order:
     no_cost: str
     pools: PoolUnits | None = None
     simulated: Simulated | None = None
+    encode_devices: int = 0
 
     @property
     def hardware(self) -> Hardware:
@@ -105,6 +108,8 @@ class Order:
                 (pool.curve.hardware.device.tdp, many * unit)
                 for pool, many, unit in zip(sides, self.pools.units, self.pools.unit, strict=True)
             ]
+        if self.curve.encoders:
+            held.append((self.curve.encoders.hardware.device.tdp, self.encode_devices))
         drawn = [tdp * devices for tdp, devices in held if tdp is not None]
         return pue * sum(drawn) if len(drawn) == len(held) else None
 
@@ -123,10 +128,16 @@ class Order:
             "at_load": self.point.to_dict(),
             **({"simulated": self.simulated.to_dict()} if self.simulated else {}),
             "pools": self._pools(),
+            **self._encode(),
             "cost": self._cost(self.cost, terms) if self.cost else None,
             "no_cost": self.no_cost or None, "provenance": c.provenance if c else None,
             "constants": c.name if c else None, "notes": list(self.curve.notes_at(self.point.batch)),
         }  # fmt: skip
+
+    def _encode(self) -> dict[str, Any]:
+        """What encodes apart."""
+        encoders, rate = self.curve.encoders, self.point.requests_per_s.value
+        return {"encode": encoders.to_dict(rate, self.encode_devices)} if encoders else {}
 
     def _cost(self, cost: ServingCost, terms: Terms) -> dict[str, Any]:
         years = terms.owning.years
@@ -219,9 +230,10 @@ class Sizing:
 
 
 def size_hardware(
-    question: Question, hardware: Sequence[Hardware], load: Load, targets: Targets, terms: Terms
-) -> Sizing:
-    """The fewest units of each hardware for a load, within the targets.
+    question: Question, hardware: Sequence[Hardware], load: Load, targets: Targets, terms: Terms,
+    apart: EncodingApart | None = None,
+) -> Sizing:  # fmt: skip
+    """The fewest units of each hardware for a load, within the targets; ``apart`` encodes for each of them.
 
     A unit is the smallest that one can have of it: a rentable shape, the box that a device is sold in, or the number of
     devices asked for. Orders are
@@ -231,10 +243,10 @@ def size_hardware(
     if not hardware:
         msg = "no hardware to size; name some such as h100,mi300x"
         raise UsageError(msg)
-    found = [
-        order_by_means(curve, question, load, targets, terms)
-        for curve in curves(question, [growing(each) for each in hardware], targets)
-    ]
+    own = curves(apart.rest(question) if apart else question, [growing(each) for each in hardware], targets)
+    if apart is not None:
+        own = apart.joined(own, question, bounded=False)
+    found = [order_by_means(curve, question, load, targets, terms) for curve in own]
     return sizing_of(question, load, targets, terms, found)
 
 
@@ -361,9 +373,14 @@ def order_of(
     column = least_of(load.served(curve), load.amount / replicas, curve, targets)
     point = point_at(curve, best if column is None else column, replicas)
     cost, no_cost = serving_cost(replace(curve.hardware, count=units * unit), point, question.traffic, terms)
+    encode = 0
+    if (encoders := curve.encoders) is not None:
+        held = unit_of(encoders.hardware, terms)
+        encode = encoders_needed(encoders, point.requests_per_s.value, load.headroom, held)
+        cost, no_cost = with_encoders(cost, no_cost, encoders, encode, terms)
     capacity = float(curve.of("requests_per_s")[best]) * replicas
     return Order(curve, unit, units, *band, capacity, each * replicas, point, load.amount / (each * replicas), cost,
-                 no_cost)  # fmt: skip
+                 no_cost, encode_devices=encode)  # fmt: skip
 
 
 def unit_of(hardware: Hardware, terms: Terms) -> int:

@@ -267,6 +267,7 @@ class ServingOptions(
     Fused,
     Timing,
     Serving,
+    EncodePool,
     Reserve,
     Money,
     Edits,

@@ -75,6 +75,18 @@ class SteadyState:
         """The state of so many groups of sequences, each in this one: of data-parallel ranks, of stages."""
         return replace(self, batches=self.batches * groups, requests_per_s=self.requests_per_s * groups)
 
+    def after(self, before: tuple[float, float, float], most: float) -> SteadyState:
+        """The state where requests are kept for so long before their prompt, and no more than ``most`` come a second.
+
+        ``before``: the time and both ends of its band. [s, requests/s]
+        """
+        expected, *ends = before
+        whole = self.ttft_s + expected
+        own = (self.ttft_low, self.ttft_high)
+        low, high = (np.asarray((self.ttft_s * factor + end) / whole) for factor, end in zip(own, ends, strict=True))
+        within = np.asarray(self.sustained * (self.requests_per_s <= most))
+        return replace(self, ttft_s=whole, ttft_low=low, ttft_high=high, sustained=within)
+
     def parts(self, many: int) -> list[SteadyState]:
         """The columns in so many equal parts, one after another."""
         cut = {

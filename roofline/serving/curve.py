@@ -14,6 +14,7 @@ from roofline.compression.recipes import Recipe
 from roofline.number import Grid
 from roofline.parallelism.layout import Layout
 from roofline.serving.continuous_batching import SteadyState
+from roofline.serving.encode_pool import Encoders
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import HandOver
 from roofline.serving.occupancy import Occupancy
@@ -50,7 +51,7 @@ class Curve:
     hardware serves nothing. ``split``: the layout of a replica. ``held``: what a device of one holds. ``pools``: what
     it consists of where prefill and decode have devices of their own. ``running``: the engine. ``kernels``: what to
     know of the libraries that run. ``reads``: what requests are that generate nothing. ``below``: what tiers below the
-    devices' memory do.
+    devices' memory do. ``encoders``: what encodes images and sound, where replicas do not.
     """
 
     hardware: Hardware
@@ -71,6 +72,7 @@ class Curve:
     kernels: str = ""
     reads: str = ""
     below: str = ""
+    encoders: Encoders | None = None
 
     @property
     def dtype(self) -> str:
@@ -81,7 +83,8 @@ class Curve:
     def cautions(self) -> tuple[str, ...]:
         """What a reader of any figure should know of the device, and of the engine on it."""
         young = caution(self.running.engine, self.hardware.device) if self.running else ""
-        return (*self.hardware.device.cautions, *(told for told in (young, self.kernels, self.below) if told))
+        apart = f"{self.hardware.name}: {self.encoders.words}" if self.encoders else ""
+        return (*self.hardware.device.cautions, *(told for told in (young, self.kernels, self.below, apart) if told))
 
     def notes_at(self, sequences: int | None) -> tuple[str, ...]:
         """What a reader of the figures should know where so many are in flight in a replica."""
@@ -164,11 +167,15 @@ class Pool:
 
 @frozen(eq=False)
 class Pools:
-    """Replicas that prefill, replicas that decode, and the hand-over between them."""
+    """Replicas that prefill, replicas that decode, and the hand-over between them.
+
+    ``encode_s``: what a request waits for what encodes before, on devices of its own. [s]
+    """
 
     prefill: Pool
     decode: Pool
     handed: HandOver
+    encode_s: float = 0.0
 
     @property
     def layout(self) -> str:
@@ -198,7 +205,10 @@ class Pools:
                 "bytes": handed.bytes, "link": handed.link, "time_s": self.handed_s,
                 "low_s": self.handed_s * float(handed.low[place]), "high_s": self.handed_s * float(handed.high[place]),
             },
-            "ttft_parts": {"wait_s": step / 2, "prefill_s": step, "hand_over_s": self.handed_s},
+            "ttft_parts": {
+                **({"encode_s": self.encode_s} if self.encode_s else {}),
+                "wait_s": step / 2, "prefill_s": step, "hand_over_s": self.handed_s,
+            },
         }  # fmt: skip
 
     @property

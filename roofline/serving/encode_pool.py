@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from roofline.prediction.request import Request
 from roofline.prediction.step import Steps, steps_of
 from roofline.program.traffic.lengths import Shown
 from roofline.serving.continuous_batching import encoding_costs
+from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import End, hand_over
 from roofline.serving.replica_layouts import ONE
 from roofline.units import format_quantity
@@ -90,6 +92,41 @@ class EncodePool:
     def words(self) -> str:
         """What encodes, in a few words."""
         return f"{self.devices} x {self.request.device.name}" if self.devices > 1 else self.request.device.name
+
+
+@frozen(eq=False)
+class Encoders:
+    """A pool that encodes for a curve's replicas, and the hardware that it is of."""
+
+    hardware: Hardware
+    pool: EncodePool
+
+    @property
+    def seconds(self) -> tuple[float, float, float]:
+        """How long a request is with it, and both ends of the band. [s]"""
+        own, sent = self.pool.seconds, self.pool.sends_s
+        low, high = self.pool.ends
+        return own + sent, own * low + sent, own * high + sent
+
+    @property
+    def words(self) -> str:
+        """What it does to a request, in words."""
+        own, sent = (format_quantity(each, "time_s") for each in (self.pool.seconds, self.pool.sends_s))
+        return f"images and sound of a request are encoded on {self.hardware.device.name} in {own}, hand-over {sent}"
+
+    def busy(self, requests_per_s: float, devices: int) -> float:
+        """The part of the time at which so many of its devices are at work."""
+        return requests_per_s * self.pool.seconds / devices
+
+    def to_dict(self, requests_per_s: float, devices: int) -> dict[str, Any]:
+        """As JSON has it, where so many requests a second are encoded by so many devices."""
+        expected, low, high = self.seconds
+        return {
+            "hardware": self.hardware.name, "device": self.hardware.device.name, "devices": devices,
+            "encode_s": self.pool.seconds, "hand_over_s": self.pool.sends_s, "link": self.pool.link,
+            "ttft_part_s": expected, "low_s": low, "high_s": high,
+            "utilization": self.busy(requests_per_s, devices),
+        }  # fmt: skip
 
 
 def band_of(steps: Steps, costs: Sequence[Cost]) -> tuple[float, float]:

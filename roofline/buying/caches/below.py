@@ -13,12 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from roofline.errors import UsageError
 from roofline.hardware.cache_tiers import BreakEven, named_tiers, read_tiers
 from roofline.serving.batch_sweep import curves
-from roofline.serving.continuous_batching import SteadyState
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import Targets
@@ -58,13 +55,4 @@ def _below(curve: Curve, computed: Curve, question: Question, offload: str) -> C
         return replace(computed, below=f"{who}prompts are computed, since no tier is read faster; {even.words}")
     load_s = even.bytes / loads[0].read
     told = f"{who}prefixes are loaded from {loads[0].words}, in {format_quantity(load_s, 'time_s')}; {even.words}"
-    return replace(curve, state=_loading(curve.state, load_s, loads[0].read / even.bytes), below=told)
-
-
-def _loading(state: SteadyState, load_s: float, most: float) -> SteadyState:
-    """The state of replicas that load for so long before each prompt, and no more requests than so many a second."""
-    whole = state.ttft_s + load_s
-    ends = ((state.ttft_s * end + load_s) / whole for end in (state.ttft_low, state.ttft_high))
-    low, high = (np.asarray(end) for end in ends)
-    within = np.asarray(state.sustained * (state.requests_per_s <= most))
-    return replace(state, ttft_s=whole, ttft_low=low, ttft_high=high, sustained=within)
+    return replace(curve, state=curve.state.after((load_s, load_s, load_s), loads[0].read / even.bytes), below=told)

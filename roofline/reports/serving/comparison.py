@@ -263,7 +263,7 @@ def _alternatives(result: Comparison) -> list[str]:
     told, terms = set(), result.terms
     lines = api_lines([(str(row.curve.who), row.cost) for row in result.rows], terms)
     rent = "on_demand" if terms.kind == "purchase" else terms.kind
-    for row in result.rows:
+    for row in result.rows if not result.question.asked["encode_on"] else ():  # whose price would be left out
         if row.point and row.hardware.name not in told and (found := rent_or_buy(row.hardware, row.point, terms, rent)):
             told.add(row.hardware.name)
             price, years = found

@@ -20,15 +20,17 @@ SAID = ("USD/h", "devices")
 
 def pool_lines(found: Iterable[tuple[str, Pools, int]]) -> list[str]:
     """Both pools of each, at the batch of those that decode."""
+    found = list(found)
+    encode = "encode + " if any(pools.encode_s for _, pools, _ in found) else ""
     header = ("pools", "prefill", "prompts", "decode", "batch", "bottleneck", "KV cache", "link", "transfer", "band",
-              "TTFT = wait + prefill + transfer")  # fmt: skip
+              f"TTFT = {encode}wait + prefill + transfer")  # fmt: skip
     rows = []
     for label, pools, batch in found:
         told = pools.to_dict(batch)
         sides = [cell for name in ("prefill", "decode") for cell in _side(told[name])]
         handed, parts = told["hand_over"], told["ttft_parts"]
         time, low, high = (quantity(handed[name], "time_s") for name in ("time_s", "low_s", "high_s"))
-        sums = " + ".join(quantity(parts[name], "time_s") for name in ("wait_s", "prefill_s", "hand_over_s"))
+        sums = " + ".join(quantity(part, "time_s") for part in parts.values())
         cache = quantity(handed["bytes"], "bytes")
         rows.append((label, *sides, told["bound_by"], cache, handed["link"], time, f"{low} to {high}", sums))
     return [*table(header, rows, left=(0, 1, 3)), MODELLED] if rows else []

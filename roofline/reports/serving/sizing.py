@@ -142,7 +142,9 @@ def _bought(order: Order) -> str:
             (order.curve.pools.prefill, order.curve.pools.decode), order.pools.units, order.pools.unit, strict=True
         )
         return " + ".join(_units(many, pool.curve.hardware.name, unit) for pool, many, unit in sides) + " as pools"
-    return _units(order.units, str(order.curve.who), order.unit)
+    apart = order.curve.encoders
+    beside = f" and {_units(order.encode_devices, apart.hardware.device.name, 1)} to encode" if apart else ""
+    return _units(order.units, str(order.curve.who), order.unit) + beside
 
 
 def _units(units: int, name: str, unit: int) -> str:
