@@ -94,8 +94,8 @@ def test_size_has_as_many_devices_that_encode_as_its_load_takes() -> None:
     assert found.encode_devices == ceil(60 * encoders.pool.seconds / 0.8)
     assert found.cost is not None
     assert found.cost.usd_per_h(1.0) == pytest.approx(2.0 * (found.devices + found.encode_devices))
-    words = answer("size", MODEL, "--hardware", "h100", "--encode-on", "h100", "--load", "60req/s", "--ttft", "2s",
-                   "--images", "2", "--image-size", "1024x768", "--prompt", "500", "--generate", "300", "--quiet")  # fmt: skip
+    flags = ("--load", "60req/s", "--ttft", "2s", "--images", "2", "--prompt", "500", "--generate", "300", "--quiet")
+    words = answer("size", MODEL, "--hardware", "h100", "--encode-on", "h100", *flags, "--image-size", "1024x768")
     assert " x h100-sxm-80gb to encode" in words
 
 

@@ -226,6 +226,32 @@ def test_tiles_of_idefics(size: tuple[int, int], tile: int) -> None:
     assert seen.tokens == text.count("<") + text.replace("\n\n", "\n").count("\n")
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("most", [256, 128])
+def test_images_of_lfm2(size: tuple[int, int], most: int) -> None:
+    file = "models/lfm2_vl/image_processing_lfm2_vl.py"
+    plain = rule_of(file, "round_by_factor", "find_closest_aspect_ratio")
+    names = "smart_resize", "_is_image_too_large", "_target_ratios", "_get_grid_layout"
+    rules = rule_of(file, *names, lru_cache=lambda maxsize: lambda function: function, **plain)
+    bounds = {"max_image_tokens": most, "encoder_patch_size": 16, "downsample_factor": 2}
+    width, height = size
+    across, down = rules["smart_resize"](None, height, width, min_image_tokens=64, **bounds)
+    rows, columns = 1, 1
+    if rules["_is_image_too_large"](None, height, width, max_pixels_tolerance=2.0, **bounds):
+        self = SimpleNamespace(_target_ratios=partial(rules["_target_ratios"], None))
+        columns, rows, *_ = rules["_get_grid_layout"](self, height, width, 2, 10, 512)
+    told = rule_of("models/lfm2_vl/processing_lfm2_vl.py", "_build_image_tokens", "_compute_tokens_per_tile",
+                   "_compute_tokens_for_image")  # fmt: skip
+    own = SimpleNamespace(image_token="<image>", image_start_token="<s>", image_end_token="<e>",
+                          image_thumbnail_token="<t>")  # fmt: skip
+    each = told["_compute_tokens_per_tile"](None, 512, 16, 2)
+    whole = told["_compute_tokens_for_image"](None, [down, across], 16, 2)
+    text = told["_build_image_tokens"](own, rows, columns, each, whole, True, True)
+    found = tower("lfm2_vl", "lfm2", {"vision_use_head": False}, processor={"max_image_tokens": most})
+    seen = pictures(found, Size(width, height), 1)
+    assert (seen.sequences, seen.tokens) == (rows * columns + (rows * columns > 1), text.count("<"))
+
+
 @pytest.mark.parametrize("size", SIZES[::3])
 def test_images_of_one_size(size: tuple[int, int]) -> None:
     """Gemma 3: ``image_seq_length`` of its processor; LLaVA-1.5: the patches of its crop."""

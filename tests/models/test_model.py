@@ -648,7 +648,8 @@ def test_a_preset_has_the_precision_that_it_was_published_in(name, recipe):
 
 @pytest.mark.parametrize(("field", "dtype"), [("mamba_ssm_dtype", "float32"), ("mamba_ssm_cache_dtype", "bfloat16")])
 def test_the_dtype_of_states_is_that_of_the_file(field, dtype):
-    fields = {key: value for key, value in load_model("qwen3.5-9b").fields.items() if key != "mamba_ssm_dtype"}
+    text = load_model("qwen3.5-9b").fields["text_config"]
+    fields = {key: value for key, value in text.items() if key != "mamba_ssm_dtype"}
     assert load_model({**fields, field: dtype}).checkpoint.state == {"float32": "fp32", "bfloat16": "bf16"}[dtype]
     assert load_model(fields).checkpoint.state == ""
     assert 'mamba_ssm_dtype "float8" is not modelled' in refusal({**fields, "mamba_ssm_dtype": "float8"})

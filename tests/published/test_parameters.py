@@ -77,6 +77,7 @@ STATED = {
     "qwen2.5-omni-7b": "8.9",  # 7.6 of Qwen2.5-7B, 0.675 of the vision encoder, 0.64 of Whisper's encoder
     "qwen3-omni-30b-a3b": "31",  # 30, 0.65 and 0.54: table 1 of its report
     "smolvlm2-2.2b": "2.2",
+    "lfm2-vl-1.6b": "1.6",
     "voxtral-mini-3b": "4.7",
     "voxtral-small-24b": "24.3",
     "glm-4.5": "3.5e2",

@@ -110,10 +110,14 @@ def _pixels(model: Model, size: Size, seen: Pictures) -> tuple[dict[str, Any], i
         places = torch.cartesian_prod(torch.arange(columns), torch.arange(rows))
         pixels = torch.ones(1, seen.patches, tower.patch_elements)
         return {"pixel_values": pixels, "image_position_ids": places[None]}, seen.tokens
-    if tower.rule == "padded":
+    if tower.rule in ("padded", "roomy"):  # of the second, one that is not cut in tiles
         rows, columns = _shape(seen.patches, tower.merge)
         pixels = torch.ones(seen.patches, channels, tower.patch_size, tower.patch_size)
-        return {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, rows, columns]])}, seen.patches // merged
+        more = {"image_grid_thw": torch.tensor([[1, rows, columns]])}
+        if tower.rule == "roomy":
+            pixels, mask = pixels.flatten(1)[None], torch.ones(1, seen.patches, dtype=torch.long)
+            more = {"spatial_shapes": torch.tensor([[rows, columns]]), "pixel_attention_mask": mask}
+        return {"pixel_values": pixels, **more}, seen.patches // merged
     rows, columns = grid_of(tower, size)
     pixels = torch.ones(seen.sequences * seen.patches, tower.patch_elements)
     return {"pixel_values": pixels, "image_grid_thw": torch.tensor([[seen.sequences, rows, columns]])}, seen.tokens

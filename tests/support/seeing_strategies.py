@@ -161,6 +161,16 @@ def _idefics3(kind: str) -> Draw:
     return drawn
 
 
+def _lfm2(draw: st.DrawFn) -> dict[str, Any]:
+    text = text_of(draw, "lfm2", block_auto_adjust_ff_dim=False, conv_L_cache=3)
+    text["layer_types"] = ["full_attention", "conv", "conv"][: text["num_hidden_layers"]]
+    tower = _square(draw, "siglip2_vision_model", vision_use_head=False, num_patches=draw(st.sampled_from((4, 9))))
+    del tower["image_size"]
+    projector = {"projector_hidden_size": draw(FEW), "projector_bias": draw(st.booleans())}
+    projector |= {"projector_use_layernorm": draw(st.booleans()), "downsample_factor": draw(st.sampled_from((1, 2)))}
+    return {"text_config": text, "vision_config": tower, **projector}
+
+
 def _minimax(draw: st.DrawFn) -> dict[str, Any]:
     routed = {"num_local_experts": 4, "num_experts_per_tok": 2, "dense_intermediate_size": 3}
     indexed = {"index_head_dim": 16, "index_n_heads": 2, "rotary_dim": 8, "shared_intermediate_size": 5}
@@ -257,6 +267,7 @@ SEEN: dict[str, tuple[str, Draw]] = {
     "smolvlm": ("SmolVLMForConditionalGeneration", _idefics3("smolvlm")),
     "internvl": ("InternVLForConditionalGeneration", _internvl),
     "kimi_k25": ("Kimi_K25ForConditionalGeneration", _kimi),
+    "lfm2_vl": ("Lfm2VlForConditionalGeneration", _lfm2),
     "llama4": ("Llama4ForConditionalGeneration", _llama4),
     "llava": ("LlavaForConditionalGeneration", _llava),
     "llava_next": ("LlavaNextForConditionalGeneration", _llava_next),

@@ -31,6 +31,9 @@ _OLD = {
 """Towers whose classes are not named after the whole."""
 
 
+OWN_SIZE = ("kimi_k25", "gemma4", "lfm2_vl", "minimax_m3_vl")
+
+
 def tower_of(model: Model) -> Any:
     """The module of the tower and of its projector, in eager attention."""
     transformers = pytest.importorskip("transformers")
@@ -105,7 +108,9 @@ def test_towers_of_images_at_their_own_size(model_type, count):
 
 
 @pytest.mark.parametrize("count", counts(2, 30))
-@pytest.mark.parametrize("model_type", sorted({*SEEN} - {*GRIDDED} - {"kimi_k25", "gemma4", "minimax_m3_vl"}))
+@pytest.mark.parametrize(
+    "model_type", sorted({*SEEN} - {*GRIDDED} - {"kimi_k25", "gemma4", "lfm2_vl", "minimax_m3_vl"})
+)
 def test_towers_of_square_images(model_type, count):
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
@@ -152,6 +157,25 @@ def test_a_tower_of_images_padded_to_whole_tokens(count):
         grid = torch.tensor([[1, 2 * rows, 2 * columns]])
         seen = Pictures(1, patches, rows * columns, patches)
         assert flops_of(model, seen) == counted_features(eager_whole(model), pixels, image_grid_thw=grid)
+
+    equal()
+
+
+@pytest.mark.parametrize("count", counts(2, 30))
+def test_a_tower_whose_images_lie_in_a_batch_at_their_own_size(count):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(seeing_configs("lfm2_vl"), st.integers(1, 4), st.integers(1, 4))
+    def equal(config, rows, columns):
+        model = load_model(config)
+        side = model.tower.merge
+        patches = side**2 * rows * columns
+        pixels = torch.zeros(1, patches, model.tower.patch_elements)
+        shapes, seen = torch.tensor([[side * rows, side * columns]]), torch.ones(1, patches, dtype=torch.long)
+        found = counted_features(eager_whole(model), pixels, spatial_shapes=shapes, pixel_attention_mask=seen)
+        assert flops_of(model, Pictures(1, patches, rows * columns, patches)) == found
 
     equal()
 

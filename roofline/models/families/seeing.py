@@ -52,6 +52,10 @@ SEEING: dict[str, Tower] = {
     "internvl": Tower({"internvl_vision": "internvit.INTERNVIT"}, f"downsample_ratio {_PROJECTOR}"),
     "kimi_k25": Tower({"kimi_k25_vision": "moonvit.MOONVIT"}, "projection_hidden_size projection_layer_norm_eps"),
     "kimi_vl": Tower({"moonvit": "moonvit.MOONVIT"}),
+    "lfm2_vl": Tower(
+        {"siglip2_vision_model": "lfm2_vl.LFM2_VL"},
+        "downsample_factor projector_hidden_size projector_hidden_act projector_bias projector_use_layernorm",
+    ),
     "llama4": Tower({"llama4_vision_model": "llama4.LLAMA4"}),
     "llava": Tower(_LLAVA, _PROJECTOR),
     "llava_next": Tower(_LLAVA_NEXT, f"image_grid_pinpoints {_PROJECTOR}"),

@@ -57,9 +57,9 @@ class TowerConfig(TowerStack):
     patch_norm: Norm | None = Field(default=None, description="a further norm, of each patch that the projector reads")
     newline: bool = Field(default=False, description="a trained token behind each row of an image's tokens")
     taps: int = Field(default=0, ge=0, le=100)
-    rule: Literal["resized", "fixed", "tiled", "chunked", "anyres", "rows", "padded", "budget", "split", "canvas"] = (
-        "fixed"
-    )
+    rule: Literal[
+        "resized", "fixed", "tiled", "chunked", "anyres", "rows", "padded", "budget", "split", "canvas", "roomy"
+    ] = "fixed"
     patch_size: Size
     temporal_patch_size: Size = 1
     image_frames: Size = Field(default=1, description="frames of an image by which its pixels are bounded")

@@ -14,6 +14,9 @@ _THINNEST = 200
 """Longer over shorter side: processors that resize refuse more."""
 
 
+_ROOM = 2
+"""Times the most pixels from which LFM2-VL cuts an image in tiles."""
+
 _LARGEST_SPLIT = 4096
 """The longest side of an image that Idefics3 cuts in tiles."""
 
@@ -151,6 +154,12 @@ def _tiled(config: TowerConfig, size: Size) -> Pictures:
     Source: InternVL 1.5 (Chen et al. 2024, arXiv 2404.16821), section 3.1.
     """
     _refuse_video(size)
+    tiles = math.prod(_closest(config, size, config.image_size))
+    return _tiles_of(config, tiles + (tiles > 1), 2)
+
+
+def _closest(config: TowerConfig, size: Size, tile: int) -> tuple[int, int]:
+    """Columns and rows of tiles whose shape is nearest to an image's; of two alike, the larger that it half fills."""
     most, area, shape = config.max_tiles, size.width * size.height, size.width / size.height
     grids = sorted(
         ((x, y) for x in range(1, most + 1) for y in range(1, most // x + 1) if x * y >= config.min_tiles),
@@ -159,11 +168,44 @@ def _tiled(config: TowerConfig, size: Size) -> Pictures:
     best, nearest = (1, 1), math.inf
     for grid in grids:
         off = abs(shape - grid[0] / grid[1])
-        roomy = area > 0.5 * config.image_size**2 * math.prod(grid)
+        roomy = area > 0.5 * tile**2 * math.prod(grid)
         if off < nearest or (off == nearest and roomy):
             best, nearest = grid, off
-    tiles = math.prod(best)
-    return _tiles_of(config, tiles + (tiles > 1), 2)
+    return best
+
+
+def _roomy(config: TowerConfig, size: Size) -> Pictures:
+    """An image within bounds of tokens, or tiles of one that has more than twice the most, and the whole (LFM2-VL).
+
+    A mark before each tile and the whole, a token before and behind all. In a batch the whole is padded to a tile.
+
+    Source: ``resize_and_split`` and ``_build_image_tokens`` of LFM2-VL's processor in transformers.
+    """
+    _refuse_video(size)
+    factor, most = config.patch_size * config.merge, config.max_pixels
+    nearest = [round(side / factor) * factor for side in (size.height, size.width)]
+    rows, columns = (side // factor for side in _bounded(size, factor, config.min_pixels, most))
+    patches = rows * columns * config.merge**2
+    if math.prod(max(side, config.patch_size) for side in nearest) <= _ROOM * most:
+        return Pictures(1, patches, rows * columns + 2, Fraction(patches))
+    tiles = math.prod(_closest(config, size, config.tile_size))
+    along = config.tile_size // config.patch_size
+    one = max(along**2, most // config.patch_size**2)
+    each = math.ceil(along / config.merge) ** 2
+    return Pictures(tiles + 1, one, tiles * (each + 1) + 1 + rows * columns + 2, Fraction(one))
+
+
+def _bounded(size: Size, factor: int, least: int, most: int) -> tuple[int, int]:
+    """Height and width in multiples of ``factor``, one at the least, brought within bounds of pixels."""
+    sides = (size.height, size.width)
+    found = [max(factor, round(side / factor) * factor) for side in sides]
+    if math.prod(found) > most:
+        by = math.sqrt(math.prod(sides) / most)
+        found = [max(factor, math.floor(side / by / factor) * factor) for side in sides]
+    elif math.prod(found) < least:
+        by = math.sqrt(least / math.prod(sides))
+        found = [math.ceil(side * by / factor) * factor for side in sides]
+    return found[0], found[1]
 
 
 def _canvas(config: TowerConfig, size: Size) -> Pictures:
@@ -305,6 +347,7 @@ _RULES = {
     "fixed": _fixed,
     "padded": _padded,
     "resized": _resized,
+    "roomy": _roomy,
     "rows": _rows,
     "split": _split,
     "tiled": _tiled,
