@@ -128,6 +128,17 @@ def _qwen(draw: st.DrawFn, model_type: str, stem: str, base: str = "", **own: An
 
 
 @st.composite
+def _olmo(draw: st.DrawFn) -> dict[str, Any]:
+    fields = draw(_with(_decoder("olmo_hybrid", "OlmoHybrid"), **{**_DELTA, "linear_key_head_dim": st.none() | WIDE}))
+    del fields["head_dim"]
+    count = max(fields["num_hidden_layers"], 2)
+    own = {"linear_num_value_heads": fields["num_attention_heads"] * draw(FEW), "num_hidden_layers": count}
+    kinds = list(draw(st.permutations([*_BOTH, *draw(st.lists(st.sampled_from(_BOTH), min_size=count - 2,
+                                                              max_size=count - 2))])))  # fmt: skip
+    return {**fields, **own, **({"layer_types": kinds} if draw(FLAG) else {})}
+
+
+@st.composite
 def _kimi(draw: st.DrawFn) -> dict[str, Any]:
     own = {
         "kv_lora_rank": WIDE,
@@ -265,6 +276,23 @@ STATES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         "conv",
         "full_attention",
     ),
+    "lfm3": _with_kinds(
+        _with(
+            _decoder("lfm3", "Lfm3"),
+            conv_bias=FLAG,
+            conv_L_cache=TAPS,
+            head_dim=st.sampled_from((8, 16)),
+            attention_bias=FLAG,
+            sliding_window=st.integers(1, 40),
+            use_attention_gate=FLAG,
+            use_sandwich_norm=FLAG,
+        ),
+        "layer_types",
+        "conv",
+        "sliding_attention",
+        "full_attention",
+    ),
+    "olmo_hybrid": _olmo(),
     "mamba": _mamba("mamba", "Mamba"),
     "mamba2": _mamba2(),
     "nemotron_h": _nemotron(),

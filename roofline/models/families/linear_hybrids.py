@@ -21,6 +21,8 @@ from roofline.models.families.recurrent_rules import (
 )
 from roofline.models.families.rules import (
     FULL,
+    SLIDING,
+    by_flag,
     layers,
     numbers,
     routed_as_named,
@@ -42,6 +44,22 @@ def _width_per_head(fields: Fields) -> int:
     width = whole(fields, "lru_width", whole(fields, "hidden_size", 0))
     heads: int = fields["num_attention_heads"]
     return width // max(heads, 1)
+
+
+@rule("layer_types")
+def _attending_fourth(fields: Fields) -> list[Any]:
+    """OLMo Hybrid: each fourth layer attends, or the last one of fewer, unless the layers are listed."""
+    count = len(layers(fields))
+    usual = [LINEAR if (layer + 1) % 4 and (count > 3 or layer + 1 < count) else FULL for layer in range(count)]
+    return listed(fields, "layer_types") or usual
+
+
+@rule("layer_types")
+def _in_fours(fields: Fields) -> list[Any]:
+    """LFM3: of each four layers the third attends in full, and the first, but the network's, in a window."""
+    kinds = {2: FULL, 0: SLIDING}
+    usual = [kinds.get(layer % 4, LINEAR) if layer else LINEAR for layer in layers(fields)]
+    return listed(fields, "layer_types") or usual
 
 
 _ROUTER = "output_router_logits router_aux_loss_coef norm_topk_prob routed_scaling_factor"
@@ -195,6 +213,29 @@ LINEAR_HYBRIDS: dict[str, Family] = {
         fixed={"moe_layers": routed_from("num_dense_layers", 2), "layer_types": attending_at("full_attn_idxs")},
         inert=f"{_ROUTER} use_expert_bias",
     ),
+    "lfm3": LLAMA.but(
+        causal("Lfm3"),
+        without="mlp_bias",
+        rename={"conv_L_cache": "recurrence.conv_kernel", "conv_bias": "recurrence.bias"},
+        options={
+            "tie_word_embeddings": True,
+            "num_key_value_heads": 4,
+            "head_dim": 128,
+            "max_position_embeddings": 128_000,
+            "sliding_window": 256,
+            "recurrence.conv_kernel": 7,
+        },
+        fixed={
+            "layer_types": _in_fours,
+            "blocks": by_flag("use_sandwich_norm", True, yes="sandwich", no="pre"),
+            "attention_gate": by_flag("use_attention_gate", True, yes="head", no="none"),
+            "query_key_norm": "shared",
+            "hidden_act": "silu",
+            "recurrence.kind": "convolution",
+            "recurrence.width": expanded("", 1),
+        },
+        inert="norm_eps",
+    ),
     "minimax": MIXTURE.but(
         {**causal("MiniMax"), **causal("MiniMaxText01"), **causal("MiniMaxM1")},
         without="attention_bias",
@@ -217,6 +258,19 @@ LINEAR_HYBRIDS: dict[str, Family] = {
         },
         only={"postnorm": True, "sliding_window": None, "shared_intermediate_size": 0},
         inert=_FACTORS,
+    ),
+    "olmo_hybrid": _QWEN.but(  # where it attends norms stand behind each branch: as many, of the same width
+        causal("OlmoHybrid"),
+        without="head_dim",
+        options={
+            "recurrence.groups": lambda fields: fields["num_attention_heads"],
+            "recurrence.heads": lambda fields: fields["num_attention_heads"],
+            "recurrence.state_size": lambda fields: int(0.75 * fields["hidden_size"] / fields["recurrence.groups"]),
+            "recurrence.head_dim": lambda fields: 2 * fields["recurrence.state_size"],
+        },
+        fixed={"layer_types": _attending_fourth, "query_key_norm": "across", "attention_gate": "none"},
+        inert="linear_a_log_min linear_a_log_max linear_dt_min linear_dt_max linear_dt_init_floor "
+        "linear_allow_neg_eigval",
     ),
     "qwen3_5_moe_text": _QWEN.but(
         causal("Qwen3_5Moe", "Qwen3_5MoeText"),

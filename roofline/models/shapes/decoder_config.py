@@ -253,8 +253,10 @@ class DecoderConfig(Config):
             raise ValueError(msg)
 
     def _recurrence_agrees(self) -> None:
-        if any(layer.scans for layer in self.layers) and (self.recurrence is None or self.blocks != "pre"):
-            msg = "layer_types has recurrent layers, but the network has no recurrence, or norms behind its branches"
+        if any(layer.scans for layer in self.layers) and (
+            self.recurrence is None or self.blocks not in ("pre", "sandwich")
+        ):
+            msg = "layer_types has recurrent layers, but the network has no recurrence, or norms that it cannot have"
             raise ValueError(msg)
         if {"mlp", "moe"} & set(self.layer_types) and not self.lone_branches:
             msg = "layer_types: mlp and moe are layers of networks of lone branches"
