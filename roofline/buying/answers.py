@@ -122,9 +122,8 @@ class HandOverAnswer(TypedDict):
 
 
 class FirstTokenAnswer(TypedDict):
-    """What the time to first token is made of."""
+    """What the time to first token is made of, behind what encodes on devices of its own."""
 
-    encode_s: NotRequired[Annotated[float, Says("with --encode-on: encoding and the hand-over of embeddings", "s")]]
     wait_s: Annotated[float, Says("mean wait for the step before", "s")]
     prefill_s: Annotated[float, Says("time of the prefill step", "s")]
     hand_over_s: Annotated[float, Says("time of the KV cache transfer", "s")]

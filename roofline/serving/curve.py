@@ -191,7 +191,10 @@ class Pools:
         return float(self.handed.time_s[self.prefill.column])
 
     def to_dict(self, batch: int) -> dict[str, Any]:
-        """The pools as JSON, where ``batch`` sequences are decoded; the time to the first token in its parts."""
+        """The pools as JSON, where ``batch`` sequences are decoded; the time to the first token in its parts.
+
+        What encodes before, on devices of its own, is none of them.
+        """
         assert self.decode.curve.state is not None
         column = int(np.searchsorted(self.decode.curve.state.batches, batch))
         place = self.prefill.at(column)
@@ -205,10 +208,7 @@ class Pools:
                 "bytes": handed.bytes, "link": handed.link, "time_s": self.handed_s,
                 "low_s": self.handed_s * float(handed.low[place]), "high_s": self.handed_s * float(handed.high[place]),
             },
-            "ttft_parts": {
-                **({"encode_s": self.encode_s} if self.encode_s else {}),
-                "wait_s": step / 2, "prefill_s": step, "hand_over_s": self.handed_s,
-            },
+            "ttft_parts": {"wait_s": step / 2, "prefill_s": step, "hand_over_s": self.handed_s},
         }  # fmt: skip
 
     @property

@@ -63,7 +63,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware h100 --launch tensorrt-llm --verify",
         "bge-m3 --hardware h100 --latency 50ms --api 1/0",
         "resnet-50 --hardware h100",
-        "qwen2.5-omni-7b --hardware h100 --images 1 --audio 10s",
+        "qwen2.5-omni-7b --hardware h100 --images 1 --audio 10s --encode-on h100",
     ],
     "size": [
         "llama-3.1-8b --hardware h100,l40s --load 50req/s --pools",
@@ -72,7 +72,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware h100 --users 30 --activity 0.2 --budget 1MUSD --power 40kW --prompt 512 --generate 16"
         " --ttft p95:500ms --tpot p99:50ms --launch vllm --verify",
         "resnet-50 --hardware h100,l40s --load 5kreq/s --latency 50ms",
-        "qwen2.5-omni-7b --hardware h100 --images 1 --audio 10s --load 5req/s",
+        "qwen2.5-omni-7b --hardware h100 --images 1 --audio 10s --load 5req/s --encode-on h100",
     ],
     "train": [
         "gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1",

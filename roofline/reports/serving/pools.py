@@ -30,7 +30,8 @@ def pool_lines(found: Iterable[tuple[str, Pools, int]]) -> list[str]:
         sides = [cell for name in ("prefill", "decode") for cell in _side(told[name])]
         handed, parts = told["hand_over"], told["ttft_parts"]
         time, low, high = (quantity(handed[name], "time_s") for name in ("time_s", "low_s", "high_s"))
-        sums = " + ".join(quantity(part, "time_s") for part in parts.values())
+        before = (pools.encode_s,) if pools.encode_s else ()
+        sums = " + ".join(quantity(part, "time_s") for part in (*before, *parts.values()))
         cache = quantity(handed["bytes"], "bytes")
         rows.append((label, *sides, told["bound_by"], cache, handed["link"], time, f"{low} to {high}", sums))
     return [*table(header, rows, left=(0, 1, 3)), MODELLED] if rows else []
