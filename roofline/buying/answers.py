@@ -76,6 +76,7 @@ class CostAnswer(TypedDict):
     """What serving costs."""
 
     price: Annotated[PriceAnswer, Says("price that it follows from")]
+    other_prices: NotRequired[Annotated[list[PriceAnswer], Says("prices of a second pool's hardware")]]
     at: Annotated[list[RateAnswer], Says("cost by utilisation")]
     input_part: NotRequired[Annotated[float, Says(
         "part of the cost that is the prompts': that of the time which they add")]]  # fmt: skip
@@ -88,7 +89,6 @@ class CostAnswer(TypedDict):
 class OrderCostAnswer(CostAnswer):
     """The same, of an order."""
 
-    other_prices: NotRequired[Annotated[list[PriceAnswer], Says("prices of a second pool's hardware")]]
     to_pay_usd: Annotated[float, Says("sum of the purchase, or rent of the years", "USD")]
     api_pays_after_years: NotRequired[Annotated[float | None, Says(
         "with --api: years under load after which the API has cost as much; null where never", "years")]]  # fmt: skip

@@ -260,8 +260,8 @@ def test_the_test_of_start_up_can_fail() -> None:
 SERVING = (
     "--workload --prompt --generate --prefix-hits --images --image-size --video --fps --audio --denoise-steps --ttft "
     "--tpot --latency --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --lora --routing --fusion "
-    "--engine --kernels --constants --speculate --draft --pools --reserve --price-kind --prices --years --chassis "
-    "--pue --power-price --hosting --utilization --api --set"
+    "--engine --kernels --constants --speculate --draft --pools --encode-on --reserve --price-kind --prices --years "
+    "--chassis --pue --power-price --hosting --utilization --api --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --audio "
