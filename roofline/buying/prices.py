@@ -17,7 +17,7 @@ from roofline.files.ages import days_old
 from roofline.files.fields import Field, model_validator
 from roofline.files.findings import first_problem, validated
 from roofline.files.library import read_yaml
-from roofline.hardware.fields import Block, Date, Price, Text
+from roofline.hardware.fields import Block, Covers, Date, Price, Text
 from roofline.hardware.library import find_file, is_path, parted
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System, load_system
@@ -27,6 +27,8 @@ from roofline.schema import Says
 
 _FLAG = "--prices"
 _ALONE = "the device alone, without chassis, CPUs and network"
+_MACHINE = "a whole machine"
+_SHARE = "its share of the box that alone is sold"
 AS_GIVEN = "as given"
 """The date of a price that a flag states."""
 PER_CHASSIS = 8
@@ -40,7 +42,7 @@ class Offer:
 
     ``devices`` are how many that shape holds; what is needed is had in whole shapes. ``unverified``: the source was
     recalled or estimated. ``shape`` is the name of the device or of the box. ``chassis_usd``: what stands around each
-    ``PER_CHASSIS`` devices that are bought by themselves.
+    ``PER_CHASSIS`` devices that are bought by themselves. ``covers``: whether a device's is its share of a box.
     """
 
     kind: PriceKind
@@ -52,6 +54,7 @@ class Offer:
     unverified: bool = False
     note: str = ""
     chassis_usd: float = 0.0
+    covers: Covers = "device"
 
     def shapes(self, devices: int) -> int:
         """How many whole shapes hold ``devices``.
@@ -116,11 +119,17 @@ def offers_of(hardware: HardwareSpec | System, given: Sequence[Offer] = ()) -> t
 
 
 def in_chassis(offer: Offer, hardware: HardwareSpec | System, chassis_usd: float) -> Offer:
-    """The offer with what stands around devices that are bought by themselves; a box and a rent have it already."""
+    """The offer with what stands around devices that are bought by themselves.
+
+    A box and a rent have it already, and so do a machine around a system on a chip and a device's share of a box.
+    """
     spec = hardware.spec if isinstance(hardware, System) else hardware
     if offer.kind != "purchase" or offer.shape != spec.name:
         return offer
-    around = f"chassis, CPUs and network {chassis_usd:,.10g} USD for each {PER_CHASSIS}" if chassis_usd else _ALONE
+    if spec.kind == "soc" or offer.covers == "box":
+        around, chassis_usd = _MACHINE if spec.kind == "soc" else _SHARE, 0.0
+    else:
+        around = f"chassis, CPUs and network {chassis_usd:,.10g} USD for each {PER_CHASSIS}" if chassis_usd else _ALONE
     note = f"{offer.note}, {around}" if offer.note else around
     return replace(offer, chassis_usd=chassis_usd, note=note)
 
@@ -213,7 +222,8 @@ def _of_device(spec: HardwareSpec) -> tuple[Offer, ...]:
     found = []
     for price in spec.prices:
         source, unverified = spec.source_of(price, "value")
-        found.append(Offer(price.kind, price.usd, 1, price.date, source, spec.name, unverified, price.note or ""))
+        said = (price.date, source, spec.name, unverified, price.note or "")
+        found.append(Offer(price.kind, price.usd, 1, *said, covers=price.covers))
     return tuple(found)
 
 

@@ -199,15 +199,6 @@ class Recipe:
         return any(form.is_narrow for form in (*(form for pair in self.pairs for form in pair), self.kv_cache))
 
     @property
-    def has_blocks(self) -> bool:
-        """Whether weights lie in the blocks of a GGUF file.
-
-        >>> [read_recipe(word, default="bf16").has_blocks for word in ("q4_k:16", "w4a16")]
-        [True, False]
-        """
-        return any(weights.block for weights, _ in self.pairs)
-
-    @property
     def cache_advice(self) -> str:
         """What to type for a narrower cache, where weights and activations are fp8 and it is not; empty elsewhere.
 

@@ -212,12 +212,16 @@ class Link(Block):
         return self
 
 
+Covers = Literal["device", "box"]
+
+
 class Price(Block):
     """What the device costs, when, and what kind of price that is. [USD or USD/h]"""
 
     kind: Annotated[Literal["purchase", "on_demand", "reserved", "spot"], Says("bought, or how it is rented")]
     value: Annotated[Text, Says('"30000 USD" of a purchase, else "2.71 USD/h"')]
     date: Annotated[Date, Says("when it was read")]
+    covers: Annotated[Covers, Says("the device alone, or its share of the box or rack that alone is sold")] = "device"
 
     @model_validator(mode="after")
     def _has_the_right_unit(self) -> Price:

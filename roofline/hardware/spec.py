@@ -55,6 +55,7 @@ class HardwareSpec(Block):
     calibration_class: Text = Field(alias="class", description="a file of calibrations/classes")
     architecture: Annotated[Text | None, Says("what the vendor calls it")] = None
     released: Annotated[Annotated[Text, BeforeValidator(year_as_text)] | None, Says("year or month")] = None
+    engines: Annotated[list[Text], Says("the usual ones for decoders; the first that loads what is stored runs")] = []
     status: Annotated[Literal["available", "announced"], Says("whether one can have it")] = "available"
     offered: Annotated[list[Way], Says("how one can have it; an empty list is a machine of one laboratory")] = [*WAYS]
     granularity: Annotated[Text | None, Says("what of a package the figures are of")] = None

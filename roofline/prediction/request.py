@@ -199,11 +199,11 @@ def _edited(
 
 def engine_for(model: Model, device: HardwareSpec | None, asked: RequestOptions | ServingOptions) -> Engine:
     """The engine that options ask for, or the usual one of those that load what is stored. Raises RooflineError."""
-    blocks = False
+    stored = None
     if asked["engine"] is None:
         dtypes = part(Dtypes, asked)
-        blocks = recipe_of(dtypes, default="bf16", checkpoint=model.stored(dtypes["dtype"])).has_blocks
-    return read_engine(asked, device, model.phases, asked["set"], blocks=blocks)
+        stored = recipe_of(dtypes, default="bf16", checkpoint=model.stored(dtypes["dtype"]))
+    return read_engine(asked, device, model.phases, asked["set"], stored=stored)
 
 
 def recipe_under(engine: Engine, device: HardwareSpec, asked: Dtypes, model: Model) -> Recipe:

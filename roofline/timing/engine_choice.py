@@ -35,15 +35,15 @@ def read_engine(
     phases: Collection[Phase] | None,
     edits: Mapping[str, object] | None = None,
     *,
-    blocks: bool = False,
+    stored: Recipe | None = None,
 ) -> Engine:
     """The engine that options ask for, or the usual one for a network of these phases on a device, with its ``edits``.
 
-    ``phases`` None: one operator, or a formula, which no engine merges unless asked. ``blocks``: weights lie in those
-    of a GGUF file. Raises UsageError for what names none, SpecError for one that is not known, WorkloadError for one
-    that does not serve this network or device.
+    ``phases`` None: one operator, or a formula, which no engine merges unless asked. ``stored``: how weights lie, which
+    the usual engine loads, or gives way to one that does. Raises UsageError for what names none, SpecError for one that
+    is not known, WorkloadError for one that does not serve this network or device.
     """
-    found = _named(asked, device, phases, edits_by_room(edits)["engine"], blocks=blocks)
+    found = _named(asked, device, phases, edits_by_room(edits)["engine"], stored)
     kernels = None if (named := asked.get("kernels")) is None else str(named)
     return _settled(Same(found), None if device is None else Same(device), kernels)
 
@@ -60,13 +60,13 @@ def _named(
     device: HardwareSpec | None,
     phases: Collection[Phase] | None,
     fields: Mapping[str, object],
-    *,
-    blocks: bool,
+    stored: Recipe | None,
 ) -> Engine:
     name = asked.get("engine")
     if name is None:
-        usual = load_engine(_usual(device, phases), fields)
-        return load_engine(_OF_BLOCKS, fields) if blocks and _takes_over(usual, device, phases) else usual
+        usual = _usual(device, phases)
+        able = [each for each in (*usual, _OF_BLOCKS) if _runs(load_engine(each), device, phases, stored)]
+        return load_engine((able or usual)[0], fields)
     if not isinstance(name, str | Path | Engine):
         msg = f"engine {shown(name)}: expected a name, a YAML file or an engine that was loaded"
         raise UsageError(msg)
@@ -75,24 +75,26 @@ def _named(
     return engine
 
 
-def _usual(device: HardwareSpec | None, phases: Collection[Phase] | None) -> str:
+def _usual(device: HardwareSpec | None, phases: Collection[Phase] | None) -> list[str]:
+    """The usual engines on a device: those that its file names for decoders, else those of its kind."""
     if device is not None and device.kind == "cpu":
-        return "transformers"
-    decodes = phases is not None and tuple(phases) in (DECODER, DECODER[:1])
-    served = decodes and device is not None and device.kind in _SERVING
-    return "vllm" if served else "torch-compile"
+        return ["transformers"]
+    if device is None or phases is None or tuple(phases) not in (DECODER, DECODER[:1]):
+        return ["torch-compile"]
+    return device.engines or (["vllm"] if device.kind in _SERVING else ["torch-compile"])
 
 
 _OF_BLOCKS = "llama-cpp"
 """The engine of GGUF files, where the usual one loads none."""
 
 
-def _takes_over(usual: Engine, device: HardwareSpec | None, phases: Collection[Phase] | None) -> bool:
-    """Whether the engine of GGUF files runs a network on a device in place of the usual one, which does not load it."""
-    if "gguf" in usual.loads or device is None or phases is None:
-        return False
+def _runs(engine: Engine, device: HardwareSpec | None, phases: Collection[Phase] | None, stored: Recipe | None) -> bool:
+    """Whether an engine loads what is stored, and runs a network of these phases on a device."""
+    if stored is None or device is None or phases is None:
+        return True
     try:
-        _check(load_engine(_OF_BLOCKS), device, phases)
+        check_loaded(engine, stored)
+        _check(engine, device, phases)
     except WorkloadError:
         return False
     return True

@@ -8,10 +8,11 @@ import pytest
 
 from roofline import RooflineError, Sizing, compare, size
 from roofline.buying.economics import ApiPrices
-from roofline.buying.prices import read_prices
+from roofline.buying.prices import in_chassis, offers_of, read_prices
 from roofline.buying.serving_costs import ServingCost
 from roofline.errors import UsageError
 from roofline.hardware.fields import WAYS
+from roofline.hardware.loading import load_hardware
 from roofline.hardware.systems import System
 from roofline.models.model import load_model
 from roofline.reports.serving.comparison import comparison_text
@@ -61,6 +62,18 @@ def test_a_box_without_a_price_costs_its_devices_and_a_chassis_for_each_eight() 
     box = cost_of(bought("gaudi3", chassis="15kUSD"))
     assert box.to_pay_usd(4) == 125_000
     assert "alone" not in box.offers[0].words()
+
+
+@pytest.mark.parametrize(("name", "usd", "words"), [
+    ("dgx-spark", 3999, "a whole machine"), ("jetson-agx-orin-64gb", 2000, "developer kit, a whole machine"),
+    ("gb200-186gb", 42_000, "of a rack, its share of the box that alone is sold"),
+])  # fmt: skip
+def test_a_machine_and_a_share_of_a_box_need_no_chassis(name: str, usd: float, words: str) -> None:
+    spec = load_hardware(name)
+    (offer,) = [in_chassis(each, spec, 15_000.0) for each in offers_of(spec) if each.kind == "purchase"]
+    assert offer.total_usd(1) == usd
+    assert words in offer.words()
+    assert "alone, without" not in offer.words()
 
 
 @pytest.mark.parametrize(("name", "usd", "devices"), [("hgx-h100", 310_000, 8), ("h100", 31_000, 1)])

@@ -89,6 +89,26 @@ def test_the_usual_engine_loads_what_is_stored(hardware: str, usual: str) -> Non
     assert row["engine"]["name"] == usual
 
 
+@pytest.mark.parametrize(
+    ("hardware", "dtype", "usual"),
+    [
+        ("m4-max", None, "llama-cpp"),
+        ("m4-max", "w4a16", "mlx"),
+        ("dgx-spark", None, "llama-cpp"),
+        ("dgx-spark", "fp8", "vllm"),
+        ("jetson-thor", "w4a16", "vllm"),
+        ("strix-halo", None, "llama-cpp"),
+        ("strix-halo", "w4a16", "vllm"),
+    ],
+)
+def test_of_the_usual_engines_of_a_system_on_a_chip_the_first_that_loads_what_is_stored_runs(
+    hardware: str, dtype: str | None, usual: str
+) -> None:
+    found = roofline.predict("gpt2", hardware, dtype=dtype, prompt=16, generate=2)
+    assert found.engine.name == usual
+    assert roofline.predict("bert-base", hardware, prompt=16).engine.name == "torch-compile"
+
+
 @pytest.mark.parametrize(("engine", "word"), [("llama-cpp", "q8_0"), ("vllm", "fp8")])
 def test_a_recipe_that_would_fit_is_of_the_engine_and_keeps_what_was_asked_for(engine: str, word: str) -> None:
     """What is advised is what the same question answers with that dtype: cache and states stay."""
