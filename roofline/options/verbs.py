@@ -349,7 +349,8 @@ class TrainingStep(TypedDict, total=False):
     recompute: Annotated[
         str | None,
         Option(
-            "Activation recomputation: none, selective (attention's scores), full, every:K, optimal:BYTES.",
+            "Activation recomputation: none, selective (attention's scores), selective-op (torchtitan's), full, "
+            "every:K, optimal:BYTES.",
             usual="the best",
             metavar="POLICY",
             everyday=True,

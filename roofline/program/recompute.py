@@ -13,17 +13,22 @@ from roofline.errors import UsageError, near_matches, shown
 from roofline.program.op import Op, Tensor
 from roofline.program.program import Group
 
-_POLICIES = ("none", "selective", "full", "every:2", "optimal")
+SELECTIVE_OP = "selective-op"
+"""The policy that keeps outputs by operator: torchtitan's selective_ac_option op."""
+
+_POLICIES = ("none", "selective", "full", "every:2", SELECTIVE_OP, "optimal")
+_BY_TENSOR = ("drop", SELECTIVE_OP)
 
 
 @frozen
 class Recompute:
     """Which activations are made again in the backward pass: those of no layer, attention's scores, whole layers.
 
-    ``every``: the input of one of so many layers is kept (1: of each). Of ``drop`` these saved tensors are ``dropped``,
-    by group, operator that writes them and name, and the operators ``runs``, by group and name, make them again; of
-    full recomputation that stops early ``runs`` are those that do, none where all of a layer runs again. Of
-    ``optimal`` what is dropped is searched, so that a device saves ``limit_bytes`` at most, where there is a limit. [B]
+    ``every``: the input of one of so many layers is kept (1: of each). Of ``drop`` and ``selective-op`` these saved
+    tensors are ``dropped``, by group, operator that writes them and name, and the operators ``runs``, by group and
+    name, make them again; of full recomputation that stops early ``runs`` are those that do, none where all of a layer
+    runs again. Of ``optimal`` what is dropped is searched, so that a device saves ``limit_bytes`` at most, where there
+    is a limit. [B]
     """
 
     name: str
@@ -45,7 +50,7 @@ class Recompute:
             return True
         if self.name == "selective":
             return not _of_pairs(tensor)
-        if self.name == "drop":
+        if self.name in _BY_TENSOR:
             return (group.name, group.ops[place].name, tensor.name) not in self.dropped
         streams = streams_of(group)
         return tensor.name in streams and place == max(
@@ -58,7 +63,7 @@ class Recompute:
             return ()
         if self.name == "full" and not self.runs:
             return group.ops
-        if self.name in ("drop", "full"):
+        if self.name in (*_BY_TENSOR, "full"):
             return tuple(op for op in group.ops if (group.name, op.name) in self.runs)
         return tuple(op for op in group.ops if any(_of_pairs(tensor) for tensor in op.writes))
 

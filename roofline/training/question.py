@@ -27,7 +27,7 @@ from roofline.prediction.request import Request, asked_at, edited_model, read_re
 from roofline.program.dropout import with_dropout
 from roofline.program.packing import packed, read_lengths
 from roofline.program.program import Program
-from roofline.program.recompute import Recompute, read_policy
+from roofline.program.recompute import SELECTIVE_OP, Recompute, read_policy
 from roofline.program.workload import DTYPE_BYTES, MAX_LENGTH
 from roofline.program.written_out import loss_written_out, written_out
 from roofline.training.kept.losses import read_loss
@@ -280,8 +280,12 @@ def sequences_in(tokens: float, sequence: int) -> int:
 
 
 def _policy(word: str) -> Recompute:
-    """A policy by its word, or that it is searched tensor by tensor, within so many bytes: optimal, optimal:20GB."""
+    """A policy by its word; or that it follows from the network: by operator, or tensor by tensor within so many bytes
+    (optimal, optimal:20GB).
+    """
     name, _, limit = word.partition(":")
+    if word == SELECTIVE_OP:
+        return Recompute(word)
     if name != "optimal":
         return read_policy(word)
     return Recompute(name, limit_bytes=read_value("recompute optimal", limit, "bytes") if limit else None)

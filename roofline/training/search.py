@@ -17,12 +17,13 @@ from roofline.parallelism.layout import Layout, replicas
 from roofline.parallelism.pipeline import alike_between, layer_count
 from roofline.prediction.layouts.search import candidates, refuse_layouts
 from roofline.prediction.request import asked_at
-from roofline.program.recompute import NOTHING, Recompute, read_policy
+from roofline.program.recompute import NOTHING, SELECTIVE_OP, Recompute, read_policy
 from roofline.timing.timing import Timing
 from roofline.training.activations import Activations
 from roofline.training.at_rest import SHARDING_AXIS, AtRest, joined
 from roofline.training.memory import MemoryOfSteps, least_memory_of, memory_of
 from roofline.training.question import TrainingQuestion
+from roofline.training.recomputing.by_operator import by_operator
 from roofline.training.recomputing.staircase import staircase
 from roofline.training.resting import Sharding
 from roofline.training.rows import Pieces, Steps, steps_of
@@ -197,12 +198,17 @@ def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
 def _tried(question: TrainingQuestion) -> tuple[Recompute, ...]:
     if question.recompute is not None and question.recompute.name == "optimal":
         return tuple(stair.policy for stair in staircase(question).stairs)
+    if question.recompute is not None and question.recompute.name == SELECTIVE_OP:
+        return (by_operator(question.network),)
     if question.recompute is not None:
         return (question.recompute,)
     selective = read_policy("selective")
     differs = len(question.network.saved(selective)) < len(question.network.saved(NOTHING))
     tried = (NOTHING, *([selective] if differs else []), read_policy("full"))
-    return tried if question.startable is None else tuple(p for p in tried if p.name in question.startable.policies)
+    if question.startable is None:
+        return tried
+    own = [by_operator(question.network)] if SELECTIVE_OP in question.startable.policies else []
+    return tuple(each for each in (*tried, *own) if each.name in question.startable.policies)
 
 
 def _as_run(question: TrainingQuestion, policy: Recompute) -> Recompute:

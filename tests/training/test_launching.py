@@ -18,6 +18,7 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("torchtitan", "llama-3.1-8b", "8xh100", {"batch": 64, "tp": 2, "recompute": "full", "engine": "transformers"}),
     ("torchtitan", "qwen3-0.6b", "4xh100", {"batch": 64, "sequence": 2048, "zero": 0, "dtype": "bf16-autocast"}),
     ("torchtitan", "qwen3-0.6b", "h100", {"batch": 16, "dtype": "bf16"}),
+    ("torchtitan", "llama-3.1-8b", "8xh100", {"batch": 16, "sequence": 8192, "recompute": "selective-op", "tp": 1}),
     ("torchtitan", "qwen3-0.6b", "8xh100", {"batch": 16, "dtype": "fp8-fsdp", "tp": 1, "pp": 1, "cp": 1}),
     ("torchtitan", "qwen3-0.6b", "8xh100", {"batch": 16, "dtype": "fp8-fsdp-gather", "tp": 2, "pp": 1, "cp": 1}),
     ("torchtitan", "llama-3.1-70b", "64xh100",
@@ -151,9 +152,10 @@ def test_arguments_that_are_not_known_are_refused_by_name(more: str, text: str) 
 @pytest.mark.parametrize(
     ("field", "text"),
     [
-        ('mode = "selective"', "activation_checkpoint.mode selective: not modelled; expected none, full"),
+        ('mode = "selective"', "selective_ac_option: layers chosen one by one are not modelled; expected op"),
+        ('mode = "odd"', "activation_checkpoint.mode odd: not modelled; expected none, full, selective"),
         ("early_stopping = true", "activation_checkpoint.early_stopping in the file of options is not modelled"),
-        ("debug = true", "activation_checkpoint.mode is selective where it is left out"),
+        ("debug = true", "activation_checkpoint.mode is missing"),
         ('mode = "full"\n[training]', "no TOML"),
         ('mode = "full"\n[quantise]\nlinear = 1', "quantise.linear in the file of options is not modelled"),
     ],

@@ -97,3 +97,19 @@ def test_it_is_drawn_and_told() -> None:
     text = answer("train", "gpt2", "--hardware", "h100", "--batch", "8", "--recompute", "optimal", "--explain")
     assert "exact over all " in text
     assert " made again: drops act.m" in text
+
+
+def test_by_operator_every_second_matmul_is_made_again() -> None:
+    """Llama's wk, wo and w3: torchtitan keeps attention and the outputs of wq, wv, w1 and w2, in their order."""
+    asked: dict[str, Any] = {"batch": 8, "sequence": 1024, "tp": 1, "pp": 1, "microbatch": 1}
+    none, found, full = (
+        roofline.train("llama-3.2-1b", "8xh100", **asked, recompute=word).step
+        for word in ("none", "selective-op", "full")
+    )
+    c = found.question.request.model.config
+    d, kv, f = c.hidden_size, c.num_key_value_heads * c.head_dim, c.intermediate_size  # type: ignore[union-attr]
+    again = 2 * 8 * 1024 * d * (kv + d + f) * c.num_hidden_layers  # type: ignore[union-attr]
+    assert (found.hfu / found.mfu - 1) * found.flops == pytest.approx(again)
+    assert full.memory["first"].saved < found.memory["first"].saved < none.memory["first"].saved
+    assert none.causes["matmul_forward"] == pytest.approx(found.causes["matmul_forward"])
+    assert 0 < found.causes["recompute"] < full.causes["recompute"]

@@ -12,6 +12,7 @@ from roofline.models.model import Model, load_model
 from roofline.models.sources import is_named
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import layer_count
+from roofline.program.recompute import SELECTIVE_OP
 from roofline.training.launching.said import degrees_of, degrees_said, experts_hold, refuse, refuse_unsaid, whole_number
 from roofline.training.question import Startable
 from roofline.training.step import TrainingStep
@@ -44,6 +45,8 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
         "computed": computed, "replicas": replicas, "shards": shards, **degrees_said(step),
         "recompute": choice.policy.name, "compiled": q.request.engine.name == "torch-compile",
     }  # fmt: skip
+    if choice.policy.name == SELECTIVE_OP:
+        said["ac_option"] = "op"
     if q.recipe.narrow is not None:
         said |= {"converters": "fp8", "fp8_filter": "head"}
         said |= {"fp8_gather": True} if q.recipe.narrow.gathers else {}
@@ -84,7 +87,7 @@ def _check(step: TrainingStep) -> None:
     if choice.sharding.zero != 3 and int(layout.devices) > int(layout.dp):
         refuse("torchtitan", "replicas that split nothing go with no other degree; give --zero 3")
     if choice.policy.words not in STARTABLE.policies:
-        refuse("torchtitan", f"no field says recompute {choice.policy.words}; give none or full")
+        refuse("torchtitan", f"no field says recompute {choice.policy.words}; give none, full or selective-op")
     if layout.cp > 1 and _latent(q.request.model):
         refuse("torchtitan", f"{q.request.model.name} has no context parallelism there; give --cp 1")
     if layout.sp != layout.tp:
@@ -117,7 +120,7 @@ def _holds(model: Model, layouts: Layout) -> Any:
     return (layouts.sp == layouts.tp) & context & experts_hold(layouts)
 
 
-STARTABLE = Startable(zero=(0, 3), policies=("none", "full"), check=_flavor, holds=_holds, grouped=(3,))
+STARTABLE = Startable(zero=(0, 3), policies=("none", "full", SELECTIVE_OP), check=_flavor, holds=_holds, grouped=(3,))
 
 
 def options_of(said: Mapping[str, Said], devices: int) -> tuple[str, dict[str, Any]]:
@@ -130,7 +133,10 @@ def options_of(said: Mapping[str, Said], devices: int) -> tuple[str, dict[str, A
     degrees = degrees_of(said, devices)
     batch, microbatch = _batches(said, degrees)
     if "recompute" not in said:
-        msg = "from: activation_checkpoint.mode is selective where it is left out, not modelled; expected none or full"
+        msg = "from: activation_checkpoint.mode is missing; expected none, full or selective"
+        raise UsageError(msg)
+    if said["recompute"] == SELECTIVE_OP and said.get("ac_option") != "op":
+        msg = "from: activation_checkpoint.selective_ac_option: layers chosen one by one are not modelled; expected op"
         raise UsageError(msg)
     if said.get("converters") and _mixes(load_model(model)):
         msg = f"from: model.converters: experts, of {model}, stay wide under it, which is not modelled; leave it out"

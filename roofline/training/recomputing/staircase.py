@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +22,10 @@ from roofline.cost.saved_bytes import of_tensor
 from roofline.number import Number
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharded_saved import lying
-from roofline.program.op import Op
 from roofline.program.phases import Phase
-from roofline.program.program import Group
-from roofline.program.recompute import NOTHING, Recompute, streams_of
+from roofline.program.recompute import NOTHING, Recompute
 from roofline.training.question import TrainingQuestion
+from roofline.training.recomputing.layer import Key, Layer
 from roofline.training.resting import Sharding
 from roofline.training.rows import steps_of
 
@@ -36,9 +34,6 @@ MOST_TENSORS = 11
 
 _STEP = 0.02
 """Neighbours on the staircase differ by this part of what is saved at least."""
-
-Key: TypeAlias = tuple[str, str, str]
-"""A saved tensor: its group, the operator that wrote it, its name."""
 
 
 @frozen
@@ -99,7 +94,7 @@ def staircase(question: TrainingQuestion) -> Staircase:
     for saved in (each for each in question.network.saved(NOTHING) if each.group.stacked):
         written = (saved.group.name, saved.op.name, saved.tensor.name)  # in two formats, where it is kept so
         held[written] = held.get(written, 0.0) + _one(of_tensor(saved, sizes, widths, where))
-    layers = [_Layer(group, held) for group in question.network.forward.groups if group.stacked]
+    layers = [Layer(group, held) for group in question.network.forward.groups if group.stacked]
     fixed = {key for layer in layers for key in layer.streams}
     droppable = sorted((key for key in held if key not in fixed), key=lambda key: (-held[key], key))[:MOST_TENSORS]
     whole = sum(held.values())
@@ -114,7 +109,7 @@ def _subsets(keys: Sequence[Key]) -> Iterator[list[Key]]:
 
 
 def _stair(
-    layers: Sequence[_Layer], dropped: frozenset[Key], held: dict[Key, float], seconds: dict[tuple[str, str], float]
+    layers: Sequence[Layer], dropped: frozenset[Key], held: dict[Key, float], seconds: dict[tuple[str, str], float]
 ) -> Stair:
     again = frozenset(name for layer in layers for name in layer.again(dropped))
     policy = Recompute("drop", dropped=dropped, runs=again) if dropped else NOTHING
@@ -129,50 +124,6 @@ def _unbeaten(found: Sequence[Stair], whole: float) -> Iterator[Stair]:
         if stair.saved_bytes < least - _STEP * whole * (least < float("inf")):
             least = stair.saved_bytes
             yield stair
-
-
-class _Layer:
-    """Who writes what in a layer, statement by statement, and what each statement reads.
-
-    A layer is given what the one below wrote last, so that reading ahead of a write means the last write.
-    """
-
-    def __init__(self, group: Group, held: dict[Key, float]) -> None:
-        self.group, self.held = group, held
-        statements = [(op.name, part) for op in group.ops for part in _statements(op)]
-        last: dict[str, Key] = {}
-        for op, part in statements:
-            last |= {tensor.name: (group.name, op, tensor.name) for tensor in part.writes}
-        now = dict(last)
-        self.makers: dict[Key, tuple[str, list[Key]]] = {}
-        for op, part in statements:
-            reads = [now[tensor.name] for tensor in part.reads if tensor.name in now]
-            for tensor in part.writes:
-                now[tensor.name] = key = (group.name, op, tensor.name)
-                self.makers[key] = (op, reads)
-        self.streams = {last[name] for name in streams_of(group) if name in last} & held.keys()
-
-    def again(self, dropped: frozenset[Key]) -> set[tuple[str, str]]:
-        """The operators that make dropped tensors again of what is kept."""
-        wanted = [key for key in dropped if key[0] == self.group.name]
-        seen, ran = set(wanted), set[str]()
-        while wanted:
-            op, reads = self.makers[wanted.pop()]
-            ran.add(op)
-            for key in reads:
-                if key not in seen and (key not in self.held or key in dropped):
-                    seen.add(key)
-                    wanted.append(key)
-        return {(self.group.name, op) for op in ran}
-
-
-def _statements(op: Op) -> list[Op]:
-    """What of an operator makes what: its parts, but of attention, and what is of no part of it, as a whole."""
-    if not op.parts or op.kind == "attention":
-        return [op]
-    written = {tensor.name for part in op.parts for tensor in part.writes}
-    besides = tuple(tensor for tensor in op.writes if tensor.name not in written)
-    return [*op.parts, *([replace(op, writes=besides)] if besides else [])]
 
 
 def _one(number: Number) -> float:
