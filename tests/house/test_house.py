@@ -279,8 +279,8 @@ VERBS = {
     f"{SERVING} --prefill-on --offload --input --dims --strict --launch --verify --json --output -o --wide --quiet "
     "--help-all",
     "train": "--hardware --sequence --target-sequence --sequence-lengths --batch-tokens --batch --microbatch --zero "
-    "--replicate --recompute --schedule --optimizer --gradients --offload --dropout --hidden --dtype --weight-dtype "
-    "--lora --trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --fusion --engine --kernels "
+    "--replicate --recompute --schedule --optimizer --gradients --offload --loss --dropout --hidden --dtype "
+    "--weight-dtype --lora --trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --fusion --engine --kernels "
     "--constants --reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set --input --dims "
     "--strict --from --launch --json --output -o --wide --quiet --explain --sensitivity --check --plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --think --requests --router --seed --workload --prompt "
