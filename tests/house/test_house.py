@@ -280,9 +280,10 @@ VERBS = {
     "--help-all",
     "train": "--hardware --sequence --target-sequence --sequence-lengths --batch-tokens --batch --microbatch --zero "
     "--replicate --recompute --schedule --optimizer --gradients --offload --loss --dropout --hidden --dtype "
-    "--weight-dtype --lora --trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --fusion --engine "
-    "--kernels --constants --reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set --input "
-    "--dims --strict --from --launch --json --output -o --wide --quiet --explain --sensitivity --check --plot --help-all",
+    "--weight-dtype --lora --trained --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --fusion "
+    "--engine --kernels --constants --reserve --price-kind --prices --years --chassis --pue --power-price "
+    "--hosting --set --input --dims --strict --from --launch --json --output -o --wide --quiet --explain "
+    "--sensitivity --check --plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --think --requests --router --seed --workload --prompt "
     "--generate --prefix-hits --images --image-size --video --fps --audio --denoise-steps --ttft --tpot --dtype "
     "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --fusion --count "
