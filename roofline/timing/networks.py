@@ -125,8 +125,9 @@ def network_of(
     up, out, host = (known.get(name) for name in ("scale_up", "scale_out", "host"))
     tiers = []
     if up is not None and up.bandwidth_per_direction and (up.domain or count) > 1:
-        own = None if rated else reached(device, up.topology or "switch")
-        tiers.append(replace(_tier("scale_up", up, up.domain or count, up.topology or "switch", own),
+        kind = _kind(up)
+        own = None if rated else reached(device, kind)
+        tiers.append(replace(_tier("scale_up", up, up.domain or count, kind, own),
                              measured=measured or None, served=served_by(use.all_reduce)))  # fmt: skip
     elif host is not None and host.bandwidth_per_direction:
         own = None if rated else reached(device, "host")
@@ -155,6 +156,12 @@ def band_of(network: Network) -> tuple[float, float, str]:
 def reached(device: HardwareSpec, kind: str) -> LinkConstants:
     """What software reaches of links of a kind on a device."""
     return load_links().of(kind, device.name, generation_of(device))
+
+
+def _kind(link: Link) -> str:
+    """The kind of a link between devices: its type where constants of that are known, as of xGMI, else its topology."""
+    named = next(iter((link.type or "").lower().split()), "")
+    return named if named in load_links().links else link.topology or "switch"
 
 
 def generation_of(device: HardwareSpec) -> str:

@@ -137,6 +137,50 @@ def test_a_ranking_of_small_batches_never_turns_on_a_class_that_was_not_measured
     assert turned == []
 
 
+def _units_hz(spec: HardwareSpec) -> float:
+    """Cycles of all units in a second, by which kernels that unpack weights go; 0 where it is not stated."""
+    return spec.units.count * spec.clock if spec.units and spec.clock else 0.0
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "model", "batch"),
+    [("llama.cpp", "q4_k_m", "llama-3.1-8b", 1), ("llama.cpp", "q8_0", "qwen3-30b-a3b", 4),
+     ("vllm", "w4a16", "llama-3.1-8b", 4), ("sglang", "w4a16", "qwen3-30b-a3b", 1)],
+)  # fmt: skip
+def test_nor_under_another_engine_on_relatives_of_its_maker(engine: str, dtype: str, model: str, batch: int) -> None:
+    """What no row was at hand of, beside what was timed with no less bandwidth and no fewer cycles of its units."""
+    measured, inherited = [], []
+    for spec in load_every_hardware():
+        if spec.capacity is None or spec.capacity < 20e9 or spec.kind == "cpu":
+            continue
+        try:
+            found = roofline.predict(model, spec, batch=batch, phase="decode", engine=engine, dtype=dtype)
+        except roofline.RooflineError:  # an engine that does not run there
+            continue
+        figures = found.phases["decode"].figures
+        own = spec.name in device_names() or not load_class(spec.calibration_class).inherits
+        known = own if engine != "llama.cpp" else "no matmul that unpacks" not in " ".join(found.notes)
+        row = (spec.vendor, _units_hz(spec), float(figures.bound_s), float(figures.time_s), spec.name)
+        (measured if known else inherited).append(row)
+    assert len(measured) > 20
+    assert len(inherited) > 15
+    pairs = [(mine, other) for mine in inherited for other in measured if mine[0] == other[0] and mine[1] <= other[1]]
+    assert len(pairs) > 20
+    assert [(mine, other) for mine, other in pairs if mine[2] >= other[2] and mine[3] < 0.97 * other[3]] == []
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b"])
+def test_an_engine_that_nobody_timed_is_not_faster_than_the_one_that_was_on_the_same_chip(model: str) -> None:
+    for spec in load_every_hardware():
+        if spec.vendor == "Apple" and spec.capacity and spec.capacity > 70e9:
+            times = [
+                roofline.predict(model, spec, prompt=512, generate=2, engine=engine, dtype="fp16").by_phase
+                for engine in ("mlx", "llama.cpp")
+            ]
+            for (_, mlx), (_, timed) in zip(*times, strict=True):
+                assert mlx.figures.time_s >= 0.97 * timed.figures.time_s
+
+
 @pytest.mark.parametrize("names", [("tpu-v4", "trainium2"), ("mi455x", "mi250x")])
 def test_devices_side_by_side_take_as_long_as_alone(names: tuple[str, str]) -> None:
     """A class leaves corrections in cycles out where a device states no clock, so that not all of it are columns."""

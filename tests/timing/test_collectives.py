@@ -218,6 +218,18 @@ def test_devices_without_links_are_refused_in_one_line() -> None:
         network_of(bare, 16, {}, load_constants("nvidia-tensor-core"))
 
 
+@pytest.mark.parametrize(
+    ("device", "kind"),
+    [("mi300x", "xgmi"), ("mi210", "xgmi"), ("gaudi3", "mesh"), ("v100", "mesh"), ("tpu-v4", "torus")],
+)
+def test_links_of_amd_have_constants_of_their_own_and_others_a_wider_band(device: str, kind: str) -> None:
+    (tier,) = network(device, 4).tiers[:1]
+    assert tier.kind == kind
+    assert tier.constants is not None
+    seen, own = load_links().links["xgmi"].ring.band, tier.constants.ring.band
+    assert (own.low, own.high) == (seen.low, seen.high) if kind == "xgmi" else own.low < seen.low
+
+
 def test_every_device_with_links_has_constants_for_them() -> None:
     kinds = {*load_links().links, *load_links().measured}
     for device in load_every_hardware():
