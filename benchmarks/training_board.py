@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from roofline.classes import frozen
-from roofline.fitting.operators import SCALE
+from roofline.fitting.operators import SCALE, band_of
 from roofline.options.keywords import completed
 from roofline.options.verbs import TrainOptions
 from roofline.training.question import read_training
@@ -28,6 +28,9 @@ from roofline.training.step import TrainingStep
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "accuracy.md"
 EVERY = 12
 """Of vTrain's 1,440 runs one in so many is predicted."""
+
+WAITING = 0.3
+"""The share of a step from which on it says how far the host's time may be off."""
 
 _PEAK, _RULE = 312e12, 0.4
 _MPT = {"125m": (12, 768, 12), "350m": (24, 1024, 16), "760m": (24, 1536, 12), "1b": (24, 2048, 16),
@@ -60,6 +63,11 @@ class Judged:
     def fits(self) -> bool:
         """Whether it is said to fit."""
         return (self.held or self.step).fits is not False
+
+    @property
+    def waits(self) -> float:
+        """The share of it in which the device waits for the host."""
+        return self.step.causes.get("host", 0.0) / float(self.step.timing.time_s)
 
     @property
     def naive(self) -> float:
@@ -218,6 +226,12 @@ def fit_launch(data: Path) -> float:
     return min(range(61, 100, 3), key=error)
 
 
+def host_band(data: Path) -> tuple[float, float]:
+    """The 5th and 95th percentile of measured by predicted of those of the fitted steps that wait for the host."""
+    rows = [row for row in vtrain(data, fitted=True) if row.waits > WAITING]
+    return band_of(np.array([-np.log(row.ratio) for row in rows]), np.ones(len(rows)))
+
+
 def fit_hidden(data: Path) -> float:
     """The free share of exchanges that has the least soft-L1 loss on MPT's runs on A100 of 40 GB."""
 
@@ -249,11 +263,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--write", action="store_true")
     parser.add_argument(
-        "--fit", action="store_true", help="print the host's time per operator, the free share of exchanges"
+        "--fit",
+        action="store_true",
+        help="print the host's time per operator, its band, the free share of exchanges",
     )
     given = parser.parse_args()
     if given.fit:
-        print(f"{fit_launch(given.data)} us; hidden {fit_hidden(given.data)}")
+        low, high = host_band(given.data)
+        print(f"{fit_launch(given.data)} us, {low:.2f} to {high:.2f} times that; hidden {fit_hidden(given.data)}")
         return
     found = board(given.data)
     print(found)

@@ -162,6 +162,14 @@ class Engine(Record):
         bool, Says("whether it schedules the next step while the device runs this one, which hides the host's time")
     ] = False
     host_launch: Annotated[Seconds, Says("host time of each operator of a training pass, which takes no less")] = 0.0
+    host_launch_low: Annotated[
+        float,
+        Field(gt=0, le=1, strict=False),
+        Says("90 % of those timed take no less than this part, assumed: 0.5"),
+    ] = 0.5
+    host_launch_high: Annotated[
+        float, Field(ge=1, strict=False), Says("and no more than so many times it, assumed: 1.5")
+    ] = 1.5
     mature: Annotated[
         dict[Text, Text], Says("devices whose kernels were timed under it, and on what; others have a wider band")
     ] = {}

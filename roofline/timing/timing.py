@@ -148,14 +148,16 @@ def banded(timing: Timing, low: Number, high: Number) -> Timing:
     return Timing(*first, timing.latency_s, timing.compute_s, timing.memory_s, timing.link_s, timing.form)
 
 
-def between_steps(seconds: Number) -> Timing:
+def between_steps(seconds: Number, band: tuple[float, float] = _HOST_BAND) -> Timing:
     """What the host takes between steps: latency, of which a data sheet knows nothing.
+
+    ``band``: how far it may be off, times it; as assumed where nothing was timed.
 
     >>> host = between_steps(1e-3)
     >>> host.bound_s, host.low_s, host.high_s, host.latency_s
     (0.0, 0.0005, 0.0015, 0.001)
     """
-    low, high = _HOST_BAND
+    low, high = band
     return Timing(seconds, 0 * seconds, low * seconds, high * seconds, latency_s=seconds)
 
 

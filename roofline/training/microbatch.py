@@ -25,7 +25,7 @@ from roofline.program.recompute import Recompute
 from roofline.program.transfers import bus_bytes
 from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
-from roofline.timing.timing import NOTHING, Timing, banded, between_steps, total
+from roofline.timing.timing import NOTHING, Timing, banded, total
 from roofline.training.causes import CAUSES, cause_of
 from roofline.training.kept.narrow import CAST
 
@@ -83,7 +83,7 @@ class Microbatch:
     backward: tuple[Timing, ...]
     exchanges: tuple[Exchanges, ...]
     operators: tuple[Priced, ...]
-    launch_s: Number = 0.0
+    launch: Timing = NOTHING
 
     @property
     def weights(self) -> tuple[Timing, ...]:
@@ -98,7 +98,7 @@ class Microbatch:
             names = {(each.group.name, op.name) for each in forward for op in policy.again(each.group)}
             names |= policy.runs
             forward = [each for each in forward if (each.group.name, _runs_for(each.op)) in names]
-        return _pass(forward, self.launch_s)
+        return _pass(forward, self.launch)
 
     def causes(self, place: int) -> dict[str, Timing]:
         """The time of a place by cause, in both passes; of the host, what it takes beyond the device."""
@@ -123,11 +123,11 @@ def _is_forward(priced: Priced) -> bool:
 
 def price_microbatch(
     sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, exchanges: tuple[Exchanges, ...] = (),
-    launch_s: Number = 0.0,
+    launch: Timing = NOTHING,
 ) -> Microbatch:  # fmt: skip
     """The times of a microbatch of a sharded training step (ZeRO 1), for numbers or arrays of layouts and sizes.
 
-    ``launch_s``: what the host takes for each operator: a pass takes no less than all of them. [s]
+    ``launch``: what the host takes for each operator: a pass takes no less than all of them.
     """
     weights = _weights_of(sharded)
     found: list[Priced] = []
@@ -147,10 +147,10 @@ def price_microbatch(
             timing = _attention(cost, earlier, machine) if cost.kind == "attention" else machine.time(kept)
             found.append(Priced(group, op, place, cause, kept, timing))
     passes = {
-        phase: tuple(_summed(found, phase, place, launch_s) for place in PLACES)
+        phase: tuple(_summed(found, phase, place, launch) for place in PLACES)
         for phase in (Phase.FORWARD, Phase.BACKWARD)
     }
-    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], exchanges, tuple(found), launch_s)
+    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], exchanges, tuple(found), launch)
 
 
 def price_exchanges(
@@ -191,17 +191,17 @@ def _placed(sharded: Program, phase: Phase) -> list[tuple[Group, Op, int]]:
     return [(group, op, turned[place]) for group, place in found for op in group.ops]
 
 
-def _summed(found: Sequence[Priced], phase: Phase, place: int, launch_s: Number) -> Timing:
+def _summed(found: Sequence[Priced], phase: Phase, place: int, launch: Timing) -> Timing:
     own = [each for each in found if phase in each.group.phases and each.place == place]
-    return _pass(own, launch_s if place < 3 else 0.0)
+    return _pass(own, launch if place < 3 else NOTHING)
 
 
-def _pass(own: Sequence[Priced], launch_s: Number) -> Timing:
+def _pass(own: Sequence[Priced], launch: Timing) -> Timing:
     """Operators one after the other, on the device, or as fast as the host launches them, whichever takes longer."""
     device = total((each.cost.count, each.timing) for each in own)
-    if not launch_s or not own:
+    if launch is NOTHING or not own:
         return device
-    host = between_steps(launch_s * added(_launched(each) for each in own))
+    host = launch * added(_launched(each) for each in own)
     longer = maximum(device.time_s, host.time_s)
     return replace(
         device,

@@ -19,11 +19,12 @@ import numpy as np
 
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
+from roofline.engines.engine import Engine
 from roofline.number import Number, maximum, minimum, ratio
 from roofline.parallelism.layout import Layout
 from roofline.program.recompute import Recompute
 from roofline.timing.machine import Machine
-from roofline.timing.timing import PARTS, SECONDS, Timing, total
+from roofline.timing.timing import NOTHING, PARTS, SECONDS, Timing, between_steps, total
 from roofline.training.at_rest import POLICY_AXIS, SHARDING_AXIS, AtRest, joined
 from roofline.training.memory import STAGES, MemoryOfSteps, memory_of, sharded_step
 from roofline.training.microbatch import Microbatch, price_exchanges, price_microbatch
@@ -236,10 +237,16 @@ def steps_of(
                 summed, memory.sizes, recipe.precision, machine, fetched, recipe.gradient_bytes / recipe.computed_bytes
             )
         )
-    passes = price_microbatch(
-        sharded, memory.sizes, recipe.precision, machine, tuple(exchanges), request.engine.host_launch * machine.host
-    )
+    launch = _launch_of(request.engine, machine)
+    passes = price_microbatch(sharded, memory.sizes, recipe.precision, machine, tuple(exchanges), launch)
     return Steps(memory, passes, machine)
+
+
+def _launch_of(engine: Engine, machine: Machine) -> Timing:
+    """What the host takes for each operator under an engine; nothing where it replays graphs."""
+    if not engine.host_launch:
+        return NOTHING
+    return between_steps(engine.host_launch * machine.host, (engine.host_launch_low, engine.host_launch_high))
 
 
 def _ways(shardings: Sequence[Sharding]) -> list[list[Sharding]]:
