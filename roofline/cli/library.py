@@ -95,7 +95,7 @@ def models_record(code: str, flags: ModelRecordFlags) -> None:
     if output.suffix != ".json":
         refuse(f"-o {output}: expected a name that ends in .json")
     check_writable(output)
-    model = model_of(code, part(Tracing, flags))
+    model = model_of(code, part(Tracing, flags), generating=True)
     assert not isinstance(model, str)
     for warning in model.warnings:
         warn(warning)

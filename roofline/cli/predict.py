@@ -42,7 +42,10 @@ def predict(model: str | None, flags: PredictFlags) -> None:
     _check_files(flags["output"], flags["plot"])
     batch, prompt, context = flags["batch"], flags["prompt"], flags["context"]
     traced = part(Tracing, flags)
-    meant = None if model is None else model_of(model, traced, batch=batch, prompt=prompt, context=context)
+    meant: str | Model | None = None
+    if model is not None:
+        both = flags["generate"] is not None
+        meant = model_of(model, traced, batch=batch, prompt=prompt, context=context, generating=both)
     if _asks_for_several(flags):
         _predict_several(meant, flags)
         return

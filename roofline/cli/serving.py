@@ -25,7 +25,8 @@ def compare(model: str, flags: CompareFlags) -> None:
 
     text = partial(report_serving.comparison_text, pareto=flags["pareto"], wide=flags["wide"])
     options = _under(part(CompareOptions, flags), flags["launch"])
-    result = buying.compare(model_of(model, part(Tracing, flags)), hardware, **options)
+    meant = model_of(model, part(Tracing, flags), generating=True)
+    result = buying.compare(meant, hardware, **options)
     _tell(result, text, serving_rows.comparison_rows, shown, part(Launch, flags))
 
 
@@ -38,7 +39,8 @@ def size(model: str, flags: SizeFlags) -> None:
 
     text = partial(report_sizing.sizing_text, wide=flags["wide"])
     options = _under(part(SizeOptions, flags), flags["launch"])
-    result = buying.size(model_of(model, part(Tracing, flags)), hardware, **options)
+    meant = model_of(model, part(Tracing, flags), generating=True)
+    result = buying.size(meant, hardware, **options)
     _tell(result, text, serving_rows.sizing_rows, shown, part(Launch, flags))
 
 

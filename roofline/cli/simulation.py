@@ -6,6 +6,8 @@ from functools import partial
 
 from roofline.cli import plot as cli_plot
 from roofline.cli.console import refuse, show, tell, warn, write_answer
+from roofline.cli.traced import model_of
+from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import JobOptions, SimulateFlags
 
@@ -24,7 +26,8 @@ def simulate(model: str, flags: SimulateFlags) -> None:
     from roofline.reports.prediction import to_json
     from roofline.reports.serving.simulation import simulation_rows, simulation_text
 
-    found = buying.simulate(model, flags["hardware"], **part(JobOptions, flags))
+    meant = model_of(model, part(Tracing, flags), generating=True)
+    found = buying.simulate(meant, flags["hardware"], **part(JobOptions, flags))
     for warning in found.deployment.clock.request.model.warnings:
         warn(warning)
     write_answer(found.to_dict, partial(simulation_rows, found), flags["output"])

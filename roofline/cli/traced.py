@@ -11,17 +11,19 @@ from roofline.options.groups import Tracing
 
 if TYPE_CHECKING:
     from roofline.models.model import Model
+    from roofline.tracing.trace import Mode
 
 _CODE = "my.py:make_model, transformers: or diffusers:config.json"
 
 
 def model_of(
     text: str, asked: Tracing, *, batch: object = None, prompt: object = None, training: bool = False,
-    context: object = None,
+    context: object = None, generating: bool = False,
 ) -> str | Model:  # fmt: skip
     """The traced module that ``text`` names, or the name itself; it is run at this ``batch`` and ``prompt``.
 
-    ``training``: both passes of a training step; ``context``: a decode step over caches of so many tokens.
+    ``training``: both passes of a training step; ``context``: a decode step over caches of so many tokens;
+    ``generating``: the pass that reads a prompt and a decode step, of a module that has both.
 
     Raises UsageError for flags that go with code.
     """
@@ -35,10 +37,9 @@ def model_of(
         ones = [letter for letter, size in asked_about.items() if size == 1]
         at = {letter: size for letter, size in asked_about.items() if size > 1}
         given = (asked["input"] or {}, asked["dims"] or {})
-        decoding = context is not None
-        return trace_source(
-            text, *given, strict=asked["strict"], ones=ones, at=at, training=training, decoding=decoding
-        )  # fmt: skip
+        mode: Mode = "decoding" if context is not None else "generation" if generating else "inference"
+        how: Mode = "training" if training else mode
+        return trace_source(text, *given, strict=asked["strict"], ones=ones, at=at, mode=how)
     if strange := [name for name in ("input", "strict") if asked.get(name)]:
         refuse(f"--{strange[0]} goes with a MODEL that is code: {_CODE}")
     return _recorded(text, asked["dims"]) if asked["dims"] else text
@@ -49,7 +50,7 @@ def recorded_models(models: str, asked: Tracing, folder: Path) -> str:
     from roofline.models.sources import is_code
 
     names = [name.strip() for name in models.split(",")]
-    traced = {name: model_of(name, asked) for name in names if is_code(name)}
+    traced = {name: model_of(name, asked, generating=True) for name in names if is_code(name)}
     if not traced and (given := [name for name in ("input", "dims", "strict") if asked.get(name)]):
         refuse(f"--{given[0]} goes with a MODEL that is code: {_CODE}")
     files = {

@@ -148,7 +148,8 @@ class Model:
     @property
     def generates(self) -> bool:
         """Whether it says which token comes next: it decodes, and has a head."""
-        return Phase.DECODE in self.phases and any(group.name == "head" for group in self.program().groups)
+        traced = self.phases == (Phase.PREFILL, Phase.DECODE) and self.program().anonymous
+        return traced or (Phase.DECODE in self.phases and any(group.name == "head" for group in self.program().groups))
 
     @property
     def reads(self) -> str:

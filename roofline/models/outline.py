@@ -73,10 +73,16 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
         return (made_again() if asked.fusion != "none" else made("none", asked.apart)).training(asked)
 
     def stated(asked: Conventions) -> Program:
-        return made(asked.fusion, asked.fusion != "none" or asked.apart).program(asked)
+        own = made(asked.fusion, asked.fusion != "none" or asked.apart).program(asked)
+        if trace.step is None:
+            return own
+        from roofline.models.traced.joined import joined  # noqa: PLC0415  (few models are traced)
 
-    said = f"positions ({trace.most_where})" if trace.most_where else "positions"
-    lengths = Lengths(trace.most, field=said, asks=trace.asks)
+        return joined(own, _step(trace.step, asked), trace.name)
+
+    shortest = min((each for each in (trace, trace.step) if each), key=lambda each: each.most)
+    said = f"positions ({shortest.most_where})" if shortest.most_where else "positions"
+    lengths = Lengths(shortest.most, field=said, asks=trace.asks)
     if "S" not in trace.letters:
         lengths = Lengths(1, whole=True, unit="inputs", asks=trace.asks)
     inputs = {name: list(sizes) for name, sizes in trace.inputs.items()}
@@ -84,10 +90,16 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     if trace.digest:
         facts["digest"] = trace.digest
     outline = Outline(
-        lengths, tuple(facts.items()), trace, stated, training, _meanings(trace.inputs), trace.losses,
+        lengths, tuple(facts.items()), trace, stated, training, _meanings(trace.inputs),
+        tuple(dict.fromkeys([*trace.losses, *(trace.step.losses if trace.step else ())])),
         frozenset(trace.dims),
     )  # fmt: skip
     return outline, tuple(f"{trace.name}: {each}" for each in _warnings(trace))
+
+
+def _step(trace: Trace, asked: Conventions) -> Program:
+    """The decode step of a module that generates."""
+    return _made(_run_as(trace, asked.fusion), trace.dims, fused=asked.fusion != "none" or asked.apart).program(asked)
 
 
 def _run_as(trace: Trace, fusion: Fusion) -> Recording:
@@ -120,7 +132,8 @@ def _warnings(trace: Trace) -> list[str]:
     from roofline.models.traced.implementations import implementations  # noqa: PLC0415  (few models are traced)
 
     still = [] if "B" in trace.letters else ["no input has a size B: the batch changes nothing"]
-    return [*(f"at least: {loss}" for loss in trace.losses), *still, *implementations(trace)]
+    own = [*(f"at least: {loss}" for loss in trace.losses), *still, *implementations(trace)]
+    return own if trace.step is None else list(dict.fromkeys([*own, *_warnings(trace.step)]))
 
 
 def _meanings(inputs: Mapping[str, tuple[int | str, ...]]) -> dict[str, str]:

@@ -208,7 +208,7 @@ class Fused(TypedDict, total=False):
         Fusion | None,
         Option(
             "Of a traced module, what runs as one kernel: each call alone, as torch.compile fuses, or as engines do.",
-            usual="inductor; none under an eager engine",
+            usual="inductor; none under an eager engine, engine under those of text alone",
         ),
     ]
 

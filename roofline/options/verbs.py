@@ -502,7 +502,7 @@ class JobOptions(SimulateOptions, Prices, total=False):
     """The keywords of ``simulate``, with what its run is paid by."""
 
 
-class SimulateFlags(Hardware, JobOptions, FileOutput, Quiet, total=False):
+class SimulateFlags(Hardware, JobOptions, Tracing, FileOutput, Quiet, total=False):
     """The flags of ``simulate``."""
 
     plot: Annotated[

@@ -44,7 +44,7 @@ def cache_at_start(request: Request, steps: Steps, weights_bytes: int) -> CacheA
     """The cache that the engine makes, at most; None where it runs no such step, or one token is not like another.
 
     That is: for windows and states, whose blocks are of several kinds, for stages of a pipeline, for caches that are
-    split by position, and where the memory is not known.
+    split by position, of traced modules, and where the memory is not known.
 
     >>> from roofline.prediction.predict import predict
     >>> found = predict("llama-3.1-8b", "h100", engine="vllm").cache_at_start
@@ -55,7 +55,7 @@ def cache_at_start(request: Request, steps: Steps, weights_bytes: int) -> CacheA
     if engine.sampling_copies is None or request.room_bytes is None or max(layout.pp, layout.cp, layout.dcp) > 1:
         return None
     each = _token_bytes(request, steps.program)
-    if each is None or Phase.PREFILL not in steps.program.phases:
+    if request.program.anonymous or each is None or Phase.PREFILL not in steps.program.phases:
         return None
     work = request.workload
     tokens = int(engine.pass_tokens or (work.prompt + work.generate if work.context is None else work.context))

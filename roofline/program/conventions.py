@@ -45,10 +45,9 @@ class Conventions:
 
     @classmethod
     def run_by(cls, engine: Engine, attention: Attention, asked: groups.ExpertLoad | groups.Fused) -> Conventions:
-        """What options ask for, with this form of attention; an eager engine fuses nothing unless it is asked to."""
-        eager = engine.kernels == "single"
-        options = {"fusion": "none" if eager else "inductor", **given(part(groups.Counting, asked))}
-        return cls(attention, **options, apart=eager)
+        """What options ask for, with this form of attention; what runs as one kernel is the engine's unless asked."""
+        options = {"fusion": engine.fuses, **given(part(groups.Counting, asked))}
+        return cls(attention, **options, apart=engine.kernels == "single")
 
     @classmethod
     def of(cls, asked: groups.Conventions) -> Conventions:

@@ -86,12 +86,25 @@ def _merge(ops: tuple[Op, ...], whole: str, names: Sequence[str]) -> tuple[Op, .
     parts = [op for op in ops if op.name in names]
     if len(parts) != len(names) or not _alike(parts) or not _may_move(ops, parts):
         return ops
+    one = _as_one(parts, whole)
+    spread = {len(part.shared) for part in parts}
+    if one is None or spread not in ({0}, {1}):
+        return ops
+    if spread == {1}:  # on devices that share them
+        part_of = _as_one([part.shared[0] for part in parts], whole)
+        if part_of is None:
+            return ops
+        one = replace(one, shared=(part_of,))
+    return tuple(one if op is parts[0] else op for op in ops if op is parts[0] or op not in parts)
+
+
+def _as_one(parts: Sequence[Op], whole: str) -> Op | None:
+    """Matmuls of one input as one; None where what they bind differs."""
     local = _joined([part.local for part in parts], summed="z")
     if local is None:
-        return ops
+        return None
     one = fuse(whole, [replace(part, local=local) for part in _with_one_scale(parts)], kind="matmul")
-    one = replace(one, parts=tuple(leaf for part in one.parts for leaf in part.parts or (part,)))
-    return tuple(one if op is parts[0] else op for op in ops if op is parts[0] or op not in parts)
+    return replace(one, parts=tuple(leaf for part in one.parts for leaf in part.parts or (part,)))
 
 
 def _alike(parts: Sequence[Op]) -> bool:

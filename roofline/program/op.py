@@ -231,7 +231,9 @@ class Op:
     @property
     def sees_context(self) -> bool:
         """Whether it looks at other tokens of its sequence: attention and a scan do, a projection does not."""
-        return any("S" in tensor.letters or tensor.role in STATES for tensor in (*self.reads, *self.writes))
+        if any("S" in tensor.letters or tensor.role in STATES for tensor in (*self.reads, *self.writes)):
+            return True
+        return any("S" in getattr(size, "letters", ()) for size in self.local.values())
 
     @property
     def anonymous(self) -> bool:

@@ -245,7 +245,10 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
     """
     found = made_by(edited_model(model, edits_by_room(options["set"] or {})["model"]), options)
     if found.phases == (Phase.DECODE,):
-        msg = f"{found.name} was traced as one decode step, without the pass that reads a prompt; predict takes it"
+        msg = (
+            f"{found.name} was traced as one decode step, without the pass that reads a prompt; predict takes it; give "
+            "a module that takes past_key_values and returns them"
+        )
         raise WorkloadError(msg)
     check_fusion(options["fusion"], found.program(), found.name)
     shown = shown_by(found, options)

@@ -101,7 +101,7 @@ def keeps_states(program: Program) -> bool:
 def read_speculation(asked: Speculating, model: Model) -> Speculation | None:
     """What options ask for: ``4:0.7`` or ``3:0.9,0.7,0.5``, and a draft, ``mtp`` for a head of the ``model`` itself.
 
-    Raises UsageError, also for a draft without it.
+    Raises UsageError, also for a draft without it, and for a module whose step was traced.
     """
     text, given = asked.get("speculate"), asked.get("draft")
     draft = prediction_head(model) if given == MTP else _model(given)
@@ -110,6 +110,9 @@ def read_speculation(asked: Speculating, model: Model) -> Speculation | None:
             msg = "a draft goes with speculate TOKENS:ACCEPTANCE such as 4:0.7"
             raise UsageError(msg)
         return None
+    if any(each is not None and each.program().anonymous for each in (model, draft)):
+        msg = f"speculate: a decode step of {model.name} was traced with one token of a sequence; leave it out"
+        raise UsageError(msg)
     tokens, _, acceptance = text.partition(":")
     try:
         parts = tuple(float(part) for part in acceptance.split(","))

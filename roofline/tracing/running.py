@@ -35,12 +35,13 @@ _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 def record(
     module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str, hints: Mapping[str, int], *,
-    training: bool = False, decoding: bool = False,
+    training: bool = False, decoding: bool = False, prefilling: bool = False,
 ) -> tuple[Recording, Asked, tuple[str, ...]]:  # fmt: skip
     """One run of ``module`` in inference, at the B and S of ``hints``, what its code asked of letters, what it lacks.
 
     In ``training`` it runs as it was built, and the gradients of its parameters after that. ``decoding``: first it
     reads S - 1 tokens, of which nothing is noted but the caches that it returns, and then one token over these.
+    ``prefilling``: it keeps caches, and scores the last token alone where it can.
     Raises UsageError, in one line with file and line, for what needs data, and for letters that the code fixed.
     """
     fake = fake_mode()
@@ -63,7 +64,8 @@ def record(
         with recording(recorder, module), _as_it_runs():
             if decoding:
                 given |= _with_caches(module, held, given, sizes, recorder)
-            returned = torch.func.functional_call(module, held, (), given, tie_weights=True)
+            more = _as_generating(module) if prefilling else {}
+            returned = torch.func.functional_call(module, held, (), {**given, **more}, tie_weights=True)
             if training:
                 loss, lacks = _loss_of(returned, name)
                 gradients = _backward(loss, held, recorder)
@@ -73,6 +75,24 @@ def record(
     found = replace(recorder.finished(returned, parameters, block_paths(module), gradients), plan=plan)
     asked = asked_of(fake.shape_env, symbols, recorder.asked, recorder.inner, recorder.reader, less)
     return found, asked, lacks
+
+
+def generates(module: nn.Module) -> bool:
+    """Whether a module generates token by token over caches that it takes and returns, with no encoder before it."""
+    import inspect  # noqa: PLC0415
+
+    able = getattr(module, "can_generate", None)
+    encodes = getattr(getattr(module, "config", None), "is_encoder_decoder", False)
+    takes = "past_key_values" in inspect.signature(module.forward).parameters
+    return takes and not encodes and (able is None or bool(able()))
+
+
+def _as_generating(module: nn.Module) -> dict[str, Any]:
+    """What a module is told where it begins to generate."""
+    import inspect  # noqa: PLC0415
+
+    known = inspect.signature(module.forward).parameters
+    return {name: value for name, value in (("use_cache", True), ("logits_to_keep", 1)) if name in known}
 
 
 PAST = "past"

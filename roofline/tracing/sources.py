@@ -21,40 +21,50 @@ from roofline.tracing.trace import Mode, import_torch, trace
 
 def trace_source(
     where: str, inputs: Mapping[str, Given], dims: Mapping[str, int], *, strict: bool = False,
-    ones: Collection[str] = (), at: Mapping[str, int] | None = None, training: bool = False, decoding: bool = False,
+    ones: Collection[str] = (), at: Mapping[str, int] | None = None, mode: Mode = "inference",
 ) -> Model:  # fmt: skip
     """The module that ``FILE.py:FUNCTION`` builds, or a ``CONFIG.json`` of ``transformers:`` or ``diffusers:``, traced.
 
     The code of the file is run: it builds the module, without memory for its weights, and calls it once. What it prints
     goes to stderr. It runs ``at`` the batch and the length that are asked about, and once more with each letter of
     ``ones`` at 1, which torch takes for a special case. Raises UsageError, in one line, for what is not there, for what
-    the code raises, and where it does something else at 1. ``training``: both passes of a training step; ``decoding``:
-    a decode step over caches.
+    the code raises, and where it does something else at 1. ``mode`` as :func:`trace` has it; generation of a module
+    that does not generate is inference.
     """
     import_torch()
     from roofline.tracing.hollow import hollow  # noqa: PLC0415  (needs torch)
     from roofline.tracing.running import blaming  # noqa: PLC0415
 
-    mode: Mode = "training" if training else "decoding" if decoding else "inference"
+    decoding = mode == "decoding"
     with contextlib.redirect_stdout(sys.stderr):
         if where.startswith(TRANSFORMERS):
             module, usual = from_transformers(where.removeprefix(TRANSFORMERS))
-            if training:
+            if mode == "training":
                 module.train()
                 usual |= _labels(module)
             if decoding:
                 usual = _one_token(module, usual)
+            mode = _able(module, mode)
             return _checked(module, {**usual, **inputs}, dims, type(module).__name__, (ones, at), mode, strict=strict)
         if where.startswith(DIFFUSERS):
             module, usual = from_diffusers(where.removeprefix(DIFFUSERS))
             _check_caches(inputs, where, decoding)
-            return _checked(module, {**usual, **inputs}, dims, type(module).__name__, (ones, at), mode, strict=strict)
+            own = _able(module, "inference" if decoding else mode)
+            return _checked(module, {**usual, **inputs}, dims, type(module).__name__, (ones, at), own, strict=strict)
         build = load_function(where, where, lambda: blaming(where))
         with blaming(where), hollow():
             module = build()
         check_module(module, where)
         _check_caches(inputs, where, decoding)
-        return _checked(module, inputs, dims, "", (ones, at), "training" if training else "inference", strict=strict)
+        own = _able(module, "inference" if decoding else mode)
+        return _checked(module, inputs, dims, "", (ones, at), own, strict=strict)
+
+
+def _able(module: Any, mode: Mode) -> Mode:
+    """The mode of a module: one that does not generate has inference in place of generation."""
+    from roofline.tracing.running import generates  # noqa: PLC0415  (needs torch)
+
+    return "inference" if mode == "generation" and not generates(module) else mode
 
 
 def _one_token(module: Any, usual: Mapping[str, Given]) -> dict[str, Given]:

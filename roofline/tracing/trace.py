@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from roofline.errors import MissingExtraError, UsageError
 from roofline.models.model import Model, traced_model
 from roofline.tracing.inputs import Given, Input, read_dims, read_hints, read_inputs
 
-Mode: TypeAlias = Literal["inference", "training", "decoding"]
-"""Which pass of a module is noted: forward, forward and backward, or a decode step over caches."""
+if TYPE_CHECKING:
+    from roofline.models.traced.trace import Trace
+
+Mode: TypeAlias = Literal["inference", "training", "decoding", "generation"]
+"""Which pass of a module is noted: forward, forward and backward, a decode step over caches, or forward and that."""
 
 
 def trace(
@@ -34,8 +38,9 @@ def trace(
 
     ``mode`` training notes the backward pass of the loss that ``forward`` returns too, with the module in the mode that
     it is in: a model for ``roofline.train``. An input such as ``"cache:B,8,S,64"`` is a cache of keys or values, and
-    the pass a decode step over it; ``mode`` decoding makes the caches of S - 1 tokens by the module itself, one of
-    transformers.
+    the pass a decode step over it; ``mode`` decoding makes the caches of S - 1 tokens by the module itself, which takes
+    ``past_key_values`` and returns them, as those of transformers do. ``mode`` generation notes both, the pass that
+    reads a prompt of S tokens and a decode step: a model of prefill and decode, as a preset of a decoder is.
 
     FLOPs are those of the contractions that run, bytes those of kernels in which elementwise work, norms and gathers
     between two contractions are one. What has no known cost is a warning, and makes counts lower bounds; ``strict``
@@ -49,8 +54,22 @@ def trace(
     inputs = read_inputs(example_inputs)
     numbers = read_dims(dims or {}, inputs)
     said = (name or type(module).__name__, source)
-    how = {"training": mode == "training", "decoding": mode == "decoding"}
-    return _traced(module, inputs, numbers, said, read_hints(at or {}), how, strict=strict)
+    hints = read_hints(at or {})
+    if mode != "generation":
+        how = {"training": mode == "training", "decoding": mode == "decoding"}
+        return traced_model(_traced(module, inputs, numbers, said, hints, how, strict=strict))
+    reading = _traced(module, inputs, numbers, said, hints, {"prefilling": True}, strict=strict)
+    step = _traced(module, _one_token(inputs, said[0]), numbers, said, hints, {"decoding": True}, strict=strict)
+    return traced_model(replace(reading, step=step))
+
+
+def _one_token(inputs: Sequence[Input], name: str) -> list[Input]:
+    """What a decode step reads beside its caches. Raises UsageError for other inputs than the tokens of a prompt."""
+    if len(inputs) != 1 or len(inputs[0].sizes) != 2:
+        found = " ".join(f"{each.name}={','.join(map(str, each.sizes))}" for each in inputs)
+        msg = f"{name}: a module that generates reads tokens alone, such as input_ids=B,S; given {found or 'nothing'}"
+        raise UsageError(msg)
+    return [replace(inputs[0], sizes=(inputs[0].sizes[0], 1))]
 
 
 def import_torch() -> Any:
@@ -66,7 +85,7 @@ def import_torch() -> Any:
 def _traced(
     module: Any, inputs: Sequence[Input], dims: Mapping[str, int], said: tuple[str, str], hints: Mapping[str, int],
     how: Mapping[str, bool], *, strict: bool,
-) -> Model:  # fmt: skip
+) -> Trace:  # fmt: skip
     from roofline.models.traced.trace import Trace  # noqa: PLC0415
     from roofline.tracing.findings import losses_of, table_of_positions  # noqa: PLC0415
     from roofline.tracing.running import record  # noqa: PLC0415  (needs torch)
@@ -78,8 +97,8 @@ def _traced(
         msg = f"{name}: {losses[0]}; without strict it is a lower bound"
         raise UsageError(msg)
     sizes = {each.name: each.sizes for each in inputs}
-    if how["decoding"]:
+    if how.get("decoding"):
         sizes["past_key_values"] = ("B", "S")
     named = (name, type(module).__name__, source or type(module).__name__)
     longest = min(asked.longest("S"), table_of_positions(recording) or asked.longest("S"))
-    return traced_model(Trace(*named, sizes, dict(dims), asked.conditions, recording, *longest, losses))
+    return Trace(*named, sizes, dict(dims), asked.conditions, recording, *longest, losses)

@@ -289,7 +289,7 @@ VERBS = {
     "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --fusion --count "
     "--lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --speculate --draft "
     "--prefill-on --encode-on --reserve --offload --price-kind --prices --years --chassis --pue --power-price "
-    "--hosting --json --output -o --quiet --plot --help-all",
+    "--hosting --input --dims --strict --json --output -o --quiet --plot --help-all",
     "sweep": "--hardware --years --chassis --pue --power-price --hosting --fusion --set --input --dims --strict --json "
     "--output -o --batch --prompt "
     "--generate --context --concurrency --batch-tokens --sequence --microbatch --zero --recompute --schedule "

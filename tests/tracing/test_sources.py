@@ -164,9 +164,9 @@ def test_what_the_code_asks_of_sizes_is_held_to(file: str, flags: tuple[str, ...
     assert roofline(*asked[:2], "--input", "x=1,S,16", *GIVEN[2:])[0] == 0
 
 
-def test_simulate_refuses_code_by_one_line(file: str) -> None:
-    line = refusal(3, "simulate", f"{file}:make_model", "--hardware", "h100", "--load", "5req/s")
-    assert "is code; trace it: roofline models record" in line
+def test_simulate_refuses_what_generates_nothing_by_one_line(file: str) -> None:
+    code, _, err = roofline("simulate", f"{file}:make_model", *GIVEN[:2], "--hardware", "h100", "--load", "5req/s")
+    assert (code, err.splitlines()[-1].count("generates no text from prompts alone")) == (3, 1)
 
 
 def test_a_sweep_traces_what_is_code_into_its_folder(file: str, tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ class Trace:
 
     ``kind``: the class of the module; ``source``: what it was built from. ``inputs``: sizes by name. ``most``: the
     longest input S that the code takes, ``most_where`` the line that says so. ``losses``: what is not counted.
-    ``digest``: of the file that it was read from.
+    ``digest``: of the file that it was read from. ``step``: a decode step over the caches that this pass leaves, of
+    a module that generates.
     """
 
     name: str
@@ -85,12 +86,14 @@ class Trace:
     most_where: str = ""
     losses: tuple[str, ...] = ()
     digest: str = ""
+    step: Trace | None = None
 
     @property
     def asks(self) -> tuple[Bound, ...]:
         """What its code asked of the batch and the length."""
         own = (condition for condition in self.conditions if not condition.letters.isdisjoint(FOLLOWING))
-        return tuple(Bound(condition, self.dims) for condition in own)
+        more = () if self.step is None else self.step.asks
+        return (*(Bound(condition, self.dims) for condition in own), *more)
 
     @property
     def letters(self) -> frozenset[str]:
@@ -115,4 +118,4 @@ class Trace:
             if condition.letters.isdisjoint(FOLLOWING) and not condition.holds(found):
                 msg = f"{where}: its code was traced where {condition}, which these numbers are not: trace it anew"
                 raise ConfigError(msg)
-        return replace(self, dims=found)
+        return replace(self, dims=found, step=self.step and self.step.at(dims, where))

@@ -113,6 +113,8 @@ class _Writer:
         if recording.backward is not None:
             numbers = [[self.storages[each] for each in pair] for pair in recording.gradients]
             body |= {"backward": recording.backward, "gradients": numbers}
+        if trace.step is not None:
+            body["step"] = _Writer().trace(trace.step)
         tables = {"extents": self.extents, "accesses": self.accesses, "forms": self.forms, "inside": self.inside}
         return {**body, **{name: table.rows for name, table in tables.items()}}
 
@@ -187,9 +189,10 @@ class _Reader:
         plan = tuple((str(path), str(style)) for path, style in b.get("plan", ()))
         recording = Recording(calls, values, *ends, plan=plan)
         named = (str(b["name"]), str(b["kind"]), str(b["source"]))
+        step = _Reader(b["step"]).trace("") if "step" in b else None
         return Trace(
             *named, inputs, dict(b["dims"]), conditions, recording, int(b["most"]), str(b["most_where"]),
-            tuple(b["losses"]), digest,
+            tuple(b["losses"]), digest, step,
         )  # fmt: skip
 
     def value(self, row: Json) -> Value:
