@@ -33,7 +33,8 @@ from roofline.tracing.inputs import read_inputs
 class Recipe:
     """How a network is built, ``library:Class``, with which fields, what it is given, and where the fields are from.
 
-    ``call``: the method that runs. ``frame``: of a network that decodes a video frame by frame, which of them runs.
+    ``call``: the method that runs, or one of ``CALLS``. ``frame``: of a network that decodes a video frame by frame,
+    which of them runs.
     ``moot``: a line whose conditions change nothing that is counted.
     """
 
@@ -68,6 +69,13 @@ _XXL: dict[str, Any] = {
 _VAE: dict[str, Any] = {
     "block_out_channels": [128, 256, 512, 512], "down_block_types": ["DownEncoderBlock2D"] * 4,
     "up_block_types": ["UpDecoderBlock2D"] * 4, "layers_per_block": 2,
+}  # fmt: skip
+_SDXL: dict[str, Any] = {
+    "sample_size": 128, "cross_attention_dim": 2048, "attention_head_dim": [5, 10, 20],
+    "block_out_channels": [320, 640, 1280], "transformer_layers_per_block": [1, 2, 10], "use_linear_projection": True,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "addition_embed_type": "text_time", "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
 }  # fmt: skip
 _CONTIGUOUS = "upsampling.py:171"
 """Where diffusers makes what has more than 2^31 elements contiguous, which it is."""
@@ -116,6 +124,22 @@ RECIPES: dict[str, Recipe] = {
         {"hidden_states": "B,latents,64", "encoder_hidden_states": "B,512,4096", "pooled_projections": "B,768",
          "timestep": "B", "img_ids": "float:latents,3", "txt_ids": "float:512,3", "guidance": "B"},
         {"latents": 4096}, "black-forest-labs/FLUX.1-dev",
+    ),
+    "sd-1.5-unet": Recipe(
+        "diffusers:UNet2DConditionModel", {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
+        {"sample": "B,4,height,width", "timestep": "int:B", "encoder_hidden_states": "B,77,768"},
+        {"height": 64, "width": 64}, "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    ),
+    "sdxl-unet": Recipe(
+        "diffusers:UNet2DConditionModel", _SDXL,
+        {"sample": "B,4,height,width", "timestep": "int:B", "encoder_hidden_states": "B,77,2048",
+         "text_embeds": "B,1280", "time_ids": "float:B,6"},
+        {"height": 128, "width": 128}, "stabilityai/stable-diffusion-xl-base-1.0", "conditioned",
+    ),
+    "wan2.1-t2v-14b-transformer": Recipe(
+        "diffusers:WanTransformer3DModel", {},
+        {"hidden_states": "B,16,frames,height,width", "timestep": "int:B", "encoder_hidden_states": "B,512,4096"},
+        {"frames": 21, "height": 60, "width": 104}, "Wan-AI/Wan2.1-T2V-14B-Diffusers",
     ),
     "wan2.1-t2v-1.3b-transformer": Recipe(
         "diffusers:WanTransformer3DModel", {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
@@ -203,6 +227,21 @@ class Frame(torch.nn.Module):
         return torch.clamp(x, min=-1.0, max=1.0)
 
 
+def _conditioned(unet: Any) -> Callable[..., Any]:
+    """The pass of a UNet that takes a pooled text and sizes of an image in a mapping."""
+    run = unet.forward
+
+    def forward(sample: Any, timestep: Any, encoder_hidden_states: Any, text_embeds: Any, time_ids: Any) -> Any:
+        added = {"text_embeds": text_embeds, "time_ids": time_ids}
+        return run(sample, timestep, encoder_hidden_states, added_cond_kwargs=added)
+
+    return forward
+
+
+CALLS: dict[str, Callable[[Any], Callable[..., Any]]] = {"conditioned": _conditioned}
+"""Passes whose inputs are not tensors by name, by what a recipe calls them."""
+
+
 def _fake(module: Any) -> dict[str, dict[str, Any]]:
     """Tensors without data in place of the parameters and buffers of each child of a module."""
     return {
@@ -224,7 +263,7 @@ def build(recipe: Recipe) -> tuple[Any, str]:
         module = made(made.config_class(**recipe.fields)) if library == "transformers" else made(**recipe.fields)
     if recipe.frame is not None:
         module = Frame(module, recipe.frame)
-    module.forward = getattr(module, recipe.call)
+    module.forward = CALLS[recipe.call](module) if recipe.call in CALLS else getattr(module, recipe.call)
     return module, f"{name} of {library} {room.__version__}, shaped as {recipe.published}"
 
 

@@ -19,6 +19,9 @@ PUBLISHED = {
     "sd3-medium": (7_692_768_483, 1_542_391_845_838_848),
     "flux.1-dev": (16_870_599_139, 6_294_301_564_022_784),
     "wan2.1-t2v-1.3b": (7_226_799_283, 85_755_661_288_685_568),
+    "wan2.1-t2v-14b": (20_096_294_067, 504_366_209_913_274_368),
+    "sd-1.5": (1_066_235_307, 248_605_380_206_592),
+    "sdxl": (3_468_837_867, 2_060_115_582_038_016),
 }
 """Parameters of all modules of a pipeline, and what torch's FlopCounterMode sees of all their passes for a batch of 3,
 in diffusers 0.42.1 and transformers 5.23.0: ``benchmarks/record_traces.py --check``."""

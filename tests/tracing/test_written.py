@@ -23,6 +23,7 @@ PUBLISHED = {
     "wav2vec2-large": 315_438_720, "hubert-base": 94_371_712, "hubert-large": 315_438_720,
     "dit-xl-2-transformer": 749_826_464, "sd3-medium-transformer": 2_028_328_000,
     "flux.1-dev-transformer": 11_901_408_320, "wan2.1-t2v-1.3b-transformer": 1_418_996_800,
+    "wan2.1-t2v-14b-transformer": 14_288_491_584, "sd-1.5-unet": 859_520_964, "sdxl-unet": 2_567_463_684,
 }  # fmt: skip
 """Parameters of the modules that transformers and diffusers build."""
 

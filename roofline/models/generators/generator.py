@@ -82,6 +82,27 @@ GENERATORS: dict[str, Generator] = {
             denoise_steps=50, height=256, width=256, guided=True, fixed=True,
         ),
         Generator(
+            "sd-1.5",
+            "stable-diffusion-v1-5/stable-diffusion-v1-5, as StableDiffusionPipeline of diffusers 0.42.1 runs it",
+            (
+                Component("text_encoder", "clip-l-text-pooled", guided="runs"),
+                Component("unet", "sd-1.5-unet", _LATENTS, STEPS, "batch"),
+                Component("vae", "sd-vae", _LATENTS),
+            ),
+            denoise_steps=50, height=512, width=512, guided=True, multiple=64,
+        ),
+        Generator(
+            "sdxl",
+            "stabilityai/stable-diffusion-xl-base-1.0, as StableDiffusionXLPipeline of diffusers 0.42.1 runs it",
+            (
+                Component("text_encoder", "clip-l-text-pooled"),
+                Component("text_encoder_2", "clip-bigg-text"),
+                Component("unet", "sdxl-unet", _LATENTS, STEPS, "batch"),
+                Component("vae", "sd-vae", _LATENTS),
+            ),
+            denoise_steps=50, height=1024, width=1024, guided=True, multiple=32,
+        ),
+        Generator(
             "sd3-medium",
             "stabilityai/stable-diffusion-3-medium-diffusers, as StableDiffusion3Pipeline of diffusers 0.42.1 runs it",
             (
@@ -103,20 +124,26 @@ GENERATORS: dict[str, Generator] = {
             ),
             denoise_steps=28, height=1024, width=1024, guided=False,
         ),
-        Generator(
-            "wan2.1-t2v-1.3b", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers, as WanPipeline of diffusers 0.42.1 runs it",
-            (
-                Component("text_encoder", "umt5-xxl-encoder", _tokens(512), guided="runs"),
-                Component(
-                    "transformer", "wan2.1-t2v-1.3b-transformer", {**_LATENTS, "frames": _LATENT_FRAMES}, STEPS, "runs",
+        *(
+            Generator(
+                f"wan2.1-t2v-{size}",
+                f"Wan-AI/Wan2.1-T2V-{size.upper()}-Diffusers, as WanPipeline of diffusers 0.42.1 runs it",
+                (
+                    Component("text_encoder", "umt5-xxl-encoder", _tokens(512), guided="runs"),
+                    Component(
+                        "transformer", f"wan2.1-t2v-{size}-transformer", {**_LATENTS, "frames": _LATENT_FRAMES}, STEPS,
+                        "runs",
+                    ),
+                    Component("vae", "wan2.1-vae-first", _LATENTS),
+                    Component("vae_later", "wan2.1-vae-later", _LATENTS, _LATER_FRAMES, like="vae"),
                 ),
-                Component("vae", "wan2.1-vae-first", _LATENTS),
-                Component("vae_later", "wan2.1-vae-later", _LATENTS, _LATER_FRAMES, like="vae"),
-            ),
-            denoise_steps=50, height=480, width=832, guided=True, frames=81, fps=16, frame_multiple=4,
-            makes="generated videos",
+                denoise_steps=50, height=480, width=832, guided=True, frames=81, fps=16, frame_multiple=4,
+                makes="generated videos",
+            )
+            for size in ("1.3b", "14b")
         ),
     )
 }  # fmt: skip
 """The shipped generators. Sizes, steps, guidance and lengths of texts are the defaults of the pipelines' ``__call__``;
-FLUX.1-dev takes its guidance as an input, so that nothing is doubled."""
+FLUX.1-dev takes its guidance as an input, so that nothing is doubled. Without a negative prompt SDXL has zeros in place
+of its embedding, and others encode an empty one."""
