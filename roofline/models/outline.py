@@ -108,12 +108,13 @@ def _run_as(trace: Trace, fusion: Fusion) -> Recording:
     Raises WorkloadError for what an engine has a kernel of that nothing here states.
     """
     from roofline.models.traced.attention import attending, in_place  # noqa: PLC0415  (few models are traced)
+    from roofline.models.traced.experts import routed  # noqa: PLC0415
     from roofline.models.traced.implementations import check_stated  # noqa: PLC0415
 
     if fusion == "engine":
         check_stated(trace)
     found = attending(trace.recording, fusion)
-    return in_place(found) if fusion == "engine" else found
+    return routed(in_place(found)) if fusion == "engine" else found
 
 
 def _made(recording: Recording, dims: Mapping[str, int], *, fused: bool = True) -> Traced:

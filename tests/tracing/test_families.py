@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transfo
 
 import roofline  # noqa: E402
 from roofline.cost.cost import Cost, step_cost  # noqa: E402
-from roofline.cost.kernel_shapes import MatmulShape  # noqa: E402
+from roofline.cost.kernel_shapes import GroupedShape, MatmulShape, RowShape  # noqa: E402
 from roofline.models.model import Model, load_model  # noqa: E402
 from roofline.program.conventions import Conventions  # noqa: E402
 from roofline.program.phases import Phase  # noqa: E402
@@ -25,6 +26,8 @@ SMALL: dict[str, dict[str, int]] = {
                      "num_hidden_layers": 1, "vocab_size": 101, "head_dim": 16},
     "bert-base": {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 96, "num_hidden_layers": 1,
                   "vocab_size": 101},
+    "mixtral-8x7b": {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 96,
+                     "num_hidden_layers": 1, "vocab_size": 101},
 }  # fmt: skip
 WHOLE = ("llama-3.1-8b", "qwen3-8b", "gpt2", "bert-base", "vit-base-patch16-224", "t5-base", "mixtral-8x7b")
 
@@ -72,6 +75,45 @@ def check_counts(preset: str, *, small: bool) -> None:
 @pytest.mark.parametrize("preset", SMALL)
 def test_counts_and_every_linear_equal_our_own_statement(preset: str) -> None:
     check_counts(preset, small=True)
+
+
+def test_experts_under_an_engine_sort_tokens_as_they_lie() -> None:
+    """Shapes of their matmuls, and all FLOPs, are those of the preset; nothing but the copies is gone."""
+    ours, traced, _ = both("mixtral-8x7b", True)
+    conventions = (SQUARE, SQUARE, replace(SQUARE, fusion="engine"))
+    one, plain, own = (
+        [cost for cost in step_cost(model.program(how), phase, {"B": 4, "T": 50, "S": 50}, BF16) if cost.kind != "host"]
+        for model, phase, how in zip((ours, traced, traced), (Phase.PREFILL, *[Phase.ENCODE] * 2), conventions,
+                                     strict=True)
+    )  # fmt: skip
+
+    def sorts(found: list[Cost]) -> list[list[float]]:
+        shapes = (cost.shape for cost in found if isinstance(cost.shape, GroupedShape))
+        return [[float(s.rows), float(s.tokens), float(s.row_bytes), float(s.columns)] for s in shapes]
+
+    assert sorts(own) == sorts(one)
+    assert [each[1] for each in sorts(plain)] == [0, 0]
+    assert sum(c.count * c.flops for c in own) == sum(c.count * c.flops for c in plain)
+    assert sum(c.count * c.bytes for c in own) < sum(c.count * c.bytes for c in plain)
+    routed = [sum(c.shape.routed for c in found if isinstance(c.shape, RowShape)) for found in (one, plain, own)]
+    assert routed == [2, 0, 1]  # the sum over experts runs with the norm behind it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tp", [1, 2, 4])
+def test_mixtral_takes_as_long_under_an_engine_whatever_its_layout(tp: int) -> None:
+    """All but the logits, which the plan of transformers gathers."""
+    ours, traced, _ = both("mixtral-8x7b", False)
+    hardware = "h100" if tp == 1 else f"{tp}xh100"
+    asked = {"batch": 4, "prompt": 2048, "engine": "vllm", "tp": tp}
+    one = roofline.predict(ours, hardware, **asked, generate=1, lm_head="all", phase="prefill")
+    other = roofline.predict(traced, hardware, **asked)
+    left = []
+    for each in (one, other):
+        (phase,) = each.phases.values()
+        head = [op for op in phase.operators if op.name.startswith(("lm_head", "sampling"))]
+        left.append(phase.figures.time_s - sum(op.figures.time_s for op in head))
+    assert left[1] == pytest.approx(left[0], rel=0.02)
 
 
 @pytest.mark.slow

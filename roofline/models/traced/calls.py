@@ -116,7 +116,8 @@ class Recording:
     ``backward``: the place of the first call of the backward pass, None where there is none. ``gradients``: storages of
     gradients, each with that of the parameter whose gradient it is. ``again``: the places of calls of the backward pass
     that make again what the forward pass made. ``plan``: paths of modules and parameters, each with how tensor
-    parallelism lays it, as the module says.
+    parallelism lays it, as the module says. ``routed``: values that pass between the kernels of experts, where they are
+    one chain.
     """
 
     calls: tuple[Call, ...]
@@ -128,6 +129,7 @@ class Recording:
     gradients: tuple[tuple[int, int], ...] = ()
     again: frozenset[int] = frozenset()
     plan: tuple[tuple[str, str], ...] = ()
+    routed: frozenset[int] = frozenset()
 
     @property
     def decodes(self) -> bool:

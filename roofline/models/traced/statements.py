@@ -130,6 +130,9 @@ class _Statement:
         has_part = access.value in spread.split or spread.weights.get(value.storage) == "columns"
         if self.shared is not None and has_part:
             axes = f"{self.part} {axes}".strip()
+        if access.value in self.namer.recording.routed:
+            self.local["A"] = ONE
+            axes = f"A {axes}"
         return self.tensor(access, axes, written=written)
 
 
@@ -219,14 +222,23 @@ class Reached:
 def _grouped(kernel: Kernel, shape: Contraction, name: str, statement: _Statement) -> Op:
     """The matmul of rows that are sorted by expert, each with the matrix of its expert."""
     x, w, *others = kernel.reads
-    experts = statement.experts(w, shape)
-    reads = [statement.tensor(x, f"A {statement.axes(r=shape.rows, k=shape.depth)}")]
+    experts, each = statement.experts(w, shape), _experts_of_a_token(x, shape)
+    rows = shape.rows if each == 1 else Extent("floor", (x.elements, shape.depth))
+    copies = "A " * (each == 1)  # in the order of their experts
+    reads = [statement.tensor(x, f"{copies}{statement.axes(r=rows, k=shape.depth)}")]
     reads.append(statement.tensor(w, f"X {statement.axes(k=shape.depth, n=shape.columns)}"))
     reads += [statement.tensor(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(others)]
-    write = statement.tensor(kernel.writes[0], f"A {statement.axes(r=shape.rows, n=shape.columns)}", written=True)
-    work = Work("matrix", 2, tuple(statement.axes(r=shape.rows, k=shape.depth, n=shape.columns).split()))
-    local: dict[str, Binding] = {**statement.local, "A": 1, "E": experts, "X": Reached(experts, shape.rows)}
+    write = statement.tensor(kernel.writes[0], f"A {statement.axes(r=rows, n=shape.columns)}", written=True)
+    work = Work("matrix", 2, ("A", *statement.axes(r=rows, k=shape.depth, n=shape.columns).split()))
+    local: dict[str, Binding] = {**statement.local, "A": each, "E": experts, "X": Reached(experts, shape.rows)}
     return Op(name, "matmul", tuple(reads), (write,), (work,), local)
+
+
+def _experts_of_a_token(x: Access, shape: Contraction) -> int:
+    """How many rows are multiplied for each that is read: tokens that lie as they came are sorted by the kernel."""
+    sizes = dict.fromkeys(shape.rows.letters | x.elements.letters, 64)
+    read = exact(x.elements(sizes)) / exact(shape.depth(sizes))
+    return max(1, int(exact(shape.rows(sizes)) / read))
 
 
 def _patches(kernel: Kernel, shape: Contraction, name: str, statement: _Statement) -> Op:
