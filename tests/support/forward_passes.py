@@ -29,12 +29,13 @@ def turned(model: Model) -> Model:
     """The network with sections of its rotation that fit its heads, which changes no count."""
     if model.model_type not in TURNED:
         return model
-    text, part = model.fields["text_config"], TURNED[model.model_type]
+    text, part = model.fields.get("text_config", model.fields), TURNED[model.model_type]
     width = text.get("head_dim", text["hidden_size"] // text["num_attention_heads"])
     turns = int(part * width) // 2
     sections = [turns - 2 * (turns // 3), turns // 3, turns // 3]
     rotation = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": part, "mrope_section": sections}
-    return replace(model, fields={**model.fields, "text_config": {**text, "rope_parameters": rotation}})
+    own = {**text, "rope_parameters": rotation}
+    return replace(model, fields={**model.fields, "text_config": own} if "text_config" in model.fields else own)
 
 
 def as_run(model: Model) -> Model:

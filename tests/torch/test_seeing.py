@@ -108,9 +108,7 @@ def test_towers_of_images_at_their_own_size(model_type, count):
 
 
 @pytest.mark.parametrize("count", counts(2, 30))
-@pytest.mark.parametrize(
-    "model_type", sorted({*SEEN} - {*GRIDDED} - {"kimi_k25", "gemma4", "lfm2_vl", "minimax_m3_vl"})
-)
+@pytest.mark.parametrize("model_type", sorted({*SEEN} - {*GRIDDED, *OWN_SIZE}))
 def test_towers_of_square_images(model_type, count):
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
