@@ -33,7 +33,7 @@ from roofline.classes import frozen
 from roofline.errors import ShapeError, UsageError
 from roofline.identity import Same
 from roofline.layers.expert_load import Routing, Touched
-from roofline.number import Number, ceil_div, minimum, product
+from roofline.number import Number, ceil_div, maximum, minimum, product
 from roofline.parallelism.dimensions import DEGREES, Degree, devices_of
 from roofline.program.axes import ANONYMOUS, PART, SHARED, Binding, Sizes, rebind, resolve
 from roofline.program.op import Op, Tensor
@@ -304,7 +304,10 @@ class Mesh:
         if self.apart and "B" in splits:
             parts["B"] = Dealt(op.local.get("B", "B"), self.count(splits["B"] & TENSOR))
         if across := (splits.get("A", _NONE) | splits.get("X", _NONE)) - TENSOR:
-            parts["B"] = Gathered("B", self.count(across))
+            each = parts.get("A")
+            parts["B"] = Gathered("B", self.count(across), each)
+            if isinstance(each, Part):
+                parts["A"] = EachReceived(each)
         groups = {
             x: Within(bound, parts)
             for x, bound in op.local.items()
@@ -330,9 +333,9 @@ class Mesh:
         touched = group.local.get("X")
         if not isinstance(touched, Touched):
             return {}
-        parts = {letter: part for letter in ("A", "X") if isinstance(part := local.get(letter), Part)}
+        parts = {letter: part for letter in ("A", "X") if isinstance(part := local.get(letter), Part | EachReceived)}
         reached = self._reached(touched)
-        return {letter: Fullest(letter, touched.routing, part.degree, reached) for letter, part in parts.items()}
+        return {letter: Fullest(letter, touched.routing, part, reached) for letter, part in parts.items()}
 
     def _reached(self, touched: Callable[[Sizes], Number]) -> Reached:
         part = 1 if self.phase.one_token else self.layout.cp
@@ -405,19 +408,24 @@ class Dealt:
 class Fullest:
     """A letter of experts, A or X, on the device with most pairs of token and expert, of those that share them.
 
-    ``reached``: how the tokens at hand become all that are sent to those devices.
+    ``even``: the letter under an even load; ``reached``: how the tokens at hand become all that are sent to those
+    devices.
     """
 
     letter: str
     routing: Routing
-    devices: Number
+    even: Part | EachReceived
     reached: Reached
 
     def __call__(self, sizes: Sizes) -> Number:
         """The experts touched, or the pairs of each token."""
         whole = self.reached.all_of(sizes)
-        load = self.routing.load(whole, self.devices, resolve("E", sizes))
-        return load.touched if self.letter == "X" else load.pairs / (whole["B"] * whole["T"])
+        part = self.even if isinstance(self.even, Part) else self.even.each
+        load = self.routing.load(whole, part.degree, resolve("E", sizes))
+        if self.letter == "X":
+            return load.touched
+        tokens = whole["B"] * whole["T"]
+        return load.pairs / (tokens if part is self.even else tokens * minimum(1, part(sizes)))
 
 
 @frozen
@@ -434,14 +442,29 @@ class Within:
 
 @frozen
 class Gathered:
-    """An axis that several devices bring together."""
+    """An axis that several devices bring together; of tokens those that come to one, which works on ``each`` of them
+    for so many experts: none comes twice, nor where it has none.
+    """
 
     letter: str
     factor: Number
+    each: Binding | None = None
 
     def __call__(self, sizes: Sizes) -> Number:
-        """The size of the whole."""
-        return resolve(self.letter, sizes) * self.factor
+        """The size of the whole, or of what comes of it."""
+        whole = resolve(self.letter, sizes) * self.factor
+        return whole if self.each is None else whole * minimum(1, resolve(self.each, sizes))
+
+
+@frozen
+class EachReceived:
+    """For how many experts a device works on each token that came to it: ``each`` is on average of all tokens."""
+
+    each: Part
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """One at least."""
+        return maximum(1, self.each(sizes))
 
 
 @frozen

@@ -158,7 +158,11 @@ class Flow:
         split = {
             letter: self.mesh.home(letter) if state.partial else state.split.get(at, _NONE) for at, letter in places
         }
-        parts = {letter: self._part(letter, dims, op) for letter, dims in split.items() if dims and letter != "B"}
+        parts: dict[str, Binding] = {
+            letter: self._part(letter, dims, op) for letter, dims in split.items() if dims and letter != "B"
+        }
+        if across := split.get("A", _NONE) - TENSOR:
+            parts["B"] = Gathered("B", self.mesh.count(across))  # pairs of the tokens of all replicas
         return {**op.local, **parts}
 
     def bring(

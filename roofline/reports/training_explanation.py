@@ -12,6 +12,8 @@ from roofline.program.saved import Saved
 from roofline.reports.explanation import Grounds, band, constants_lines, device_lines, operator_lines, single
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import quantity
+from roofline.training.activations import dispatched
+from roofline.training.memory import sharded_step
 from roofline.training.microbatch import ATTENTION_BACKWARD, ATTENTION_TRAINING, Priced
 from roofline.training.resting import LocalWeight
 from roofline.training.step import TrainingStep
@@ -72,6 +74,12 @@ def _saved(step: TrainingStep) -> Iterator[str]:
     for each in q.network.saved(choice.policy):
         size = single(of_tensor(each, sizes, widths, where))
         yield f"  {_tensor(each, widths)}: {quantity(size, 'bytes')}, written by {each.op.name}"
+    if choice.policy.name == "full":
+        return
+    for group, op, of_layer in dispatched(q.network, sharded_step(q, choice.layout), sizes, widths):
+        if size := single(of_layer * group.times(sizes)):
+            named = f"{group.name}: {op.reads[0].name} as experts were sent it"
+            yield f"  {named}: {quantity(size, 'bytes')}, written by {op.name}"
 
 
 def _tensor(saved: Saved, widths: FloatWidths) -> str:

@@ -6,7 +6,7 @@ layer's backward pass runs, so that it needs room once, beside what is saved of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,15 +14,15 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.cost.residency import FloatWidths, alive_bytes
 from roofline.cost.saved_bytes import of_tensor, once
-from roofline.number import Number, added, maximum, minimum
+from roofline.number import Number, added, maximum, minimum, where
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import layer_count, places
 from roofline.parallelism.sharded_saved import lying
 from roofline.parallelism.sharding import PIPELINE
 from roofline.program.axes import Binding, Sizes
-from roofline.program.op import Op
+from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
-from roofline.program.program import Program
+from roofline.program.program import Group, Program
 from roofline.program.recompute import NOTHING, Recompute
 from roofline.program.saved import Saved
 from roofline.program.workload import Precision
@@ -79,6 +79,9 @@ class Holding:
                 continue
             size = of_tensor(each, self.sizes, FloatWidths(self.precision), self.where)
             sums[place[each.group.name]] = sums[place[each.group.name]] + size
+        if policy.name != "full":
+            for group, _, size in dispatched(self.network, self.sharded, self.sizes, FloatWidths(self.precision)):
+                sums[1] = sums[1] + size * group.times(self.sizes)
         return sums[0], sums[1], sums[2]
 
     def _of_a_layer(self, policy: Recompute) -> Number:
@@ -88,6 +91,9 @@ class Holding:
             if each.group.stacked:
                 size = of_tensor(once(each), self.sizes, FloatWidths(self.precision), self.where)
                 layers.setdefault(each.group.name, []).append(size)
+        if policy.name != "full":
+            for group, _, size in dispatched(self.network, self.sharded, self.sizes, FloatWidths(self.precision)):
+                layers.setdefault(group.name, []).append(size)
         most: Number = 0.0
         for sizes in layers.values():
             most = maximum(most, added(sizes))
@@ -123,6 +129,30 @@ class Holding:
         whole = [of_tensor(each, self.sizes, FloatWidths(self.precision), self.where)
                  for each in self.network.saved(NOTHING) if of_scores(each.tensor)]  # fmt: skip
         return added(whole) * self.network.loss.share(self.sizes)
+
+
+def dispatched(
+    network: Network, sharded: Program, sizes: Sizes, widths: FloatWidths
+) -> Iterator[tuple[Group, Op, Number]]:
+    """What is kept of tokens that experts were sent, for gradients of these: layers, dispatches, bytes of a layer. [B]
+
+    It is there beside the tokens at hand, unless a policy makes whole layers again.
+    """
+    for group in (each for each in sharded.groups if Phase.FORWARD in each.phases and each.stacked):
+        ops = {op.name: op for op in group.ops}
+        for op in group.ops:
+            reader = ops.get(op.name.partition(".")[0])
+            if op.transfer is None or not op.transfer.dispatches or reader is None or reader.kind != "matmul":
+                continue
+            weights = [tensor for tensor in reader.reads if tensor.role == "weight"]
+            if any(network.trained(tensor) for tensor in weights):
+                narrow = any(tensor.name in network.narrow_names for tensor in weights)
+                each = op.message_bytes(group.sizes(sizes), _one_byte if narrow else widths.width)
+                yield group, op, each * where(op.transfer.devices > 1, 1, 0)
+
+
+def _one_byte(_: Tensor) -> float:
+    return 1.0
 
 
 def _only(op: Op, names: set[str]) -> Op:

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from roofline.classes import frozen
 from roofline.cost.cost import Cost, costs_of, step_cost
-from roofline.cost.kernel_shapes import GroupedShape, MatmulShape
-from roofline.number import Number, added, maximum, minimum, product, where
+from roofline.cost.kernel_shapes import MatmulShape
+from roofline.number import Number, added, maximum, product, where
 from roofline.parallelism.pipeline import places
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op
@@ -135,13 +135,11 @@ def price_microbatch(
         stated = _placed(sharded, phase)
         costs = step_cost(sharded, phase, sizes, precision)
         forward = {(each.group.name, each.op.name): each for each in found}
-        sent = {(group.name, op.name.removesuffix(".all_to_all")) for group, op, _ in stated if op.transfer}
         for (group, op, place), cost in zip(stated, costs, strict=True):
             if _is_exchange(op, weights):
                 continue
             cause = cause_of(op, cost, phase, weights)
             kept = _shaped(op, cost, group, {**sharded.sizes, **sizes}) if cause == "matmul_weight_gradients" else cost
-            kept = _arrived(kept) if (group.name, op.name) in sent else kept
             of = op.name.removesuffix(".backward")
             earlier = forward.get((group.name, of)) or next((e for (_, own), e in forward.items() if own == of), None)
             timing = _attention(cost, earlier, machine) if cost.kind == "attention" else machine.time(kept)
@@ -233,14 +231,6 @@ def _attention(cost: Cost, forward: Priced | None, machine: Machine) -> Timing:
     t = forward.timing * ATTENTION_BACKWARD
     low, high = ATTENTION_BACKWARD_BAND
     return banded(t, low * (t.low_s / t.time_s), high * (t.high_s / t.time_s))
-
-
-def _arrived(cost: Cost) -> Cost:
-    """The cost of experts to which tokens are sent: a device sorts those that came, no more than the rows at hand."""
-    shape = cost.shape
-    if not isinstance(shape, GroupedShape):
-        return cost
-    return replace(cost, shape=replace(shape, tokens=minimum(shape.tokens, shape.rows)))
 
 
 def _shaped(op: Op, cost: Cost, group: Group, sizes: Sizes) -> Cost:

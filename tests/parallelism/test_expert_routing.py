@@ -76,3 +76,23 @@ def test_a_recording_takes_round_robin_and_no_draws() -> None:
     assert tape(**asked)["decode.time_s"] == pytest.approx(told.phases[Phase.DECODE].figures.time_s)
     with pytest.raises(UsageError, match=r"routing power_law:1.2 is drawn for numbers"):
         record("qwen3-30b-a3b", "h100", routing="power_law:1.2", **asked)
+
+
+@pytest.mark.parametrize("spread", [2, 8, 64])
+def test_a_device_works_on_the_tokens_that_come_to_it(spread: int) -> None:
+    """One prompt a device: however many share experts, it has as many pairs, and reads and sorts what was sent to it."""
+
+    def experts(devices: int) -> Cost:
+        layout = Layout(dp=devices, ep=devices)
+        program = shard(load_model("deepseek-v3").program(), layout)
+        costs = step_cost(program, Phase.PREFILL, {"B": 1, "T": 512, "S": 512}, Precision("bf16", "bf16", "bf16"))
+        return next(cost for cost in costs if cost.name == "experts_gate_up")
+
+    found, alone = experts(spread), experts(1)
+    shape, whole = found.shape, alone.shape
+    assert isinstance(shape, GroupedShape)
+    assert isinstance(whole, GroupedShape)
+    assert float(found.flops) == pytest.approx(float(alone.flops))
+    assert float(shape.rows) == pytest.approx(float(whole.rows))
+    assert float(shape.tokens) == pytest.approx(min(512 * spread, 512 * 8))
+    assert float(found.bytes) <= float(alone.bytes) + 2 * 8 * 512 * 7168

@@ -116,3 +116,11 @@ def test_what_replicas_scatter_is_what_a_device_holds(model: Any, layout: Layout
     )  # fmt: skip
     held = sum(each.elements for each in local_weights(network.forward, layout) if each.replicas > 1)
     assert scattered == pytest.approx(held, rel=1e-3)
+
+
+def test_what_experts_save_does_not_shrink_as_they_are_spread() -> None:
+    """Each device gets as many pairs of token and expert as it sends, and keeps the tokens that it was sent."""
+    asked = {"batch": 64, "zero": 1, "dp": 8}
+    one, eight = (step("olmoe-1b-7b", "8xh200", **asked, ep=ep).memory["first"].saved for ep in (1, 8))
+    rows, hidden, layers = 1024 * 8, 2048, 16
+    assert eight - one == pytest.approx(rows * hidden * 2 * layers)
