@@ -411,8 +411,8 @@ class TrainingFormat(TypedDict, total=False):
     dtype: Annotated[
         str | None,
         Option(
-            "Recipe: bf16-mixed, fp8-mixed, fp16-mixed, bf16-autocast, bf16-fsdp, fp8-fsdp, fp8-fsdp-gather, bf16 or "
-            "fp32.",
+            "Recipe: bf16-mixed, fp8-mixed, fp8-block, fp16-mixed, bf16-autocast, bf16-fsdp, fp8-fsdp, "
+            "fp8-fsdp-gather, bf16 or fp32.",
             usual="bf16-mixed, or fp16-mixed or fp32 where a device has no bf16",
             metavar="RECIPE",
             everyday=True,

@@ -260,7 +260,8 @@ _SUMS = Sharding(1)
 def sharded_step(question: TrainingQuestion, layouts: Layout, sharding: Sharding = _SUMS) -> Program:
     """A step on one device of layouts, in arrays of one axis or of numbers, both passes."""
     network, rows = question.network, _spread(layouts)
-    return network.loss.summed(shard_training(network.step, rows, zero=sharding.zero, replicate=sharding.replicate))
+    sharded = shard_training(network.step, rows, zero=sharding.zero, replicate=sharding.replicate)
+    return network.loss.summed(sharded if network.narrow is None else network.narrow.sent(sharded))
 
 
 def saves_nothing(

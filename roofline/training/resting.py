@@ -172,7 +172,7 @@ class Resting:
         r = self.recipe
 
         def moved(w: LocalWeight) -> Number:
-            return w.elements * (r.gradient_bytes + 2 * r.state_width + r.weight_bytes * bool(r.master)) + 2 * (
+            return w.elements * (r.gradient_bytes + 2 * r.updated_width + r.weight_bytes * bool(r.master)) + 2 * (
                 self._states(w) - w.elements * r.master_bytes
             )
 

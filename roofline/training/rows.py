@@ -142,15 +142,30 @@ class Steps:
         return [both[0], self._beside(layers) if self.memory.question.schedule.paired else layers, both[2]]
 
     def _beside(self, layers: Timing) -> Timing:
-        """The passes of layers whose tokens are sent to experts behind the other microbatch of a pair: at best.
-
-        Source: DeepSeek-V3 (arXiv 2412.19437), section 3.2.1: all-to-alls are hidden.
+        """The passes of layers whose tokens are sent to experts behind the other microbatch of a pair, beside which
+        they take longer, by the units that send; at the high end of the band nothing is hidden.
         """
-        own = [each for each in self.passes.operators if each.place == 1 and each.cause == "expert_parallel"]
-        sent = total((each.cost.count, each.timing) for each in own)
+        sent = self.sent()
         bound, low = (maximum(end, whole - end) for end, whole in
                       ((sent.bound_s, layers.bound_s), (sent.low_s, layers.low_s)))  # fmt: skip
-        return replace(layers, bound_s=minimum(bound, low), low_s=low)
+        time = maximum(low, layers.time_s - self.hidden_s(layers))
+        link = layers.link_s - (layers.time_s - time)
+        return replace(layers, time_s=time, bound_s=minimum(bound, low), low_s=low, link_s=link)
+
+    def sent(self) -> Timing:
+        """What a microbatch takes on all layers to send tokens to experts, and back."""
+        own = [each for each in self.passes.operators if each.place == 1 and each.cause == "expert_parallel"]
+        return total((each.cost.count, each.timing) for each in own)
+
+    def hidden_s(self, layers: Timing) -> Any:
+        """What of that is hidden behind the passes of layers under a schedule that pairs microbatches. [s]
+
+        Source: DeepSeek-V3 (arXiv 2412.19437), sections 3.2.1 and 3.2.2: all of it, and 20 units of 132 send.
+        """
+        sent = self.sent().time_s
+        units = self.machine.rates.unit_count
+        own = (layers.time_s - sent) * units / maximum(units - _SENDING, 1.0)
+        return maximum(layers.time_s - maximum(sent, own), 0.0)
 
     def _most(self, places: Sequence[Timing]) -> Timing:
         """The stage that takes longest, of what the three places take; it is made of what all of them are made of."""
@@ -240,6 +255,10 @@ def steps_of(
     launch = _launch_of(request.engine, machine)
     passes = price_microbatch(sharded, memory.sizes, recipe.precision, machine, tuple(exchanges), launch)
     return Steps(memory, passes, machine)
+
+
+_SENDING = 20
+"""Streaming multiprocessors that send and receive while the others compute."""
 
 
 def _launch_of(engine: Engine, machine: Machine) -> Timing:

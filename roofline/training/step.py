@@ -15,7 +15,7 @@ from roofline.parallelism.layout import Layout
 from roofline.prediction.sensitivity import RESOURCES, STEP, Resource, Sensitivity, evaluated
 from roofline.program.recompute import Recompute
 from roofline.timing.machine import Machine
-from roofline.timing.timing import Timing
+from roofline.timing.timing import Timing, total
 from roofline.training.causes import CAUSES
 from roofline.training.flops import model_flops, recomputed_flops
 from roofline.training.memory import MOMENTS, STAGES, MemoryByCause, saves_nothing
@@ -126,7 +126,11 @@ class TrainingStep:
         for place in STAGES:
             for cause, timing in self.steps.passes.causes(place).items():
                 names[cause] += _seconds(timing)
-        names["recompute"] = _seconds(self.steps.passes.again(self.choice.policy))
+        again = self.steps.passes.again(self.choice.policy)
+        names["recompute"] = _seconds(again)
+        if self.question.schedule.paired:
+            layers = total([(1, self.steps.passes.forward[1]), (1, self.steps.passes.backward[1]), (1, again)])
+            names["expert_parallel"] -= _first(self.steps.hidden_s(layers))
         whole = sum(names.values())
         found = {cause: seconds / whole * float(parts.stages.time_s) for cause, seconds in names.items()}
         beyond = {"bubble": parts.bubble, "sends": parts.sends, "data_parallel": parts.exchanges,

@@ -37,12 +37,14 @@ class Narrow:
     and the cast notes the largest magnitude. ``saves``: what a matmul reads is saved narrow for the gradient of its
     weight. ``rests``: narrow copies of weights, as they are and transposed, are there from update to update; else each
     pass casts the weights that it gathers. ``gathers``: weights are gathered narrow, cast where they rest.
+    ``dispatches``: what is sent to experts, tokens and the gradients of what they wrote, is cast before that.
     """
 
     dynamic: bool
     saves: bool
     rests: bool
     gathers: bool = False
+    dispatches: bool = False
 
     @property
     def copies(self) -> int:
@@ -53,6 +55,16 @@ class Narrow:
         """Both passes of a training step with casts before the matmuls that are narrow."""
         names = matrices(step)
         return replace(step, groups=tuple(self._cast(group, names) for group in step.groups))
+
+    def sent(self, sharded: Program) -> Program:
+        """The step of a device, with what goes to experts narrow where it is cast before that; what comes back is wide.
+
+        Source: DeepSeek-V3 (arXiv 2412.19437), section 3.3.3.
+        """
+        if not self.dispatches:
+            return sharded
+        groups = (replace(group, ops=tuple(map(_dispatched, group.ops))) for group in sharded.groups)
+        return replace(sharded, groups=tuple(groups))
 
     def stored(self, saved: Saved, narrow: Collection[Saved], wide: Collection[Saved]) -> Iterator[Saved]:
         """A saved tensor as it is kept: narrow where ``narrow`` matmuls read it back, wide where ``wide`` ones do."""
@@ -97,6 +109,14 @@ class Narrow:
         work = (Work("vector", _CAST_FLOPS, tensor.letters),)
         reads = (tensor, scale) if self.dynamic else (tensor,)
         yield Op(f"{writer}.{tensor.name}.cast", "quantize", reads, _copies(tensor), work, op.local, function=CAST)
+
+
+def _dispatched(op: Op) -> Op:
+    """A dispatch in fp8; any other operator as it is."""
+    goes = op.transfer is not None and op.transfer.dispatches
+    if not goes or not (SUFFIX in op.writes[0].name or op.name.endswith(f".{CAST}.all_to_all")):
+        return op
+    return mapped(op, lambda tensor: replace(tensor, dtype=DTYPE))
 
 
 def matrices(step: Program) -> frozenset[str]:

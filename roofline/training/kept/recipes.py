@@ -16,9 +16,9 @@ class TrainingRecipe:
 
     ``computes``: what weights and activations are while they are worked with. ``weights``: how weights are kept.
     ``master``: a further copy that the optimizer updates, empty where it updates the weights themselves; its states are
-    as wide. ``gradients``: what microbatches' gradients add up in. ``copies`` of each weight are kept besides in the
-    format that is computed in: casts. ``gathers``: weights are cast as they are gathered, which ZeRO 3 alone does.
-    ``narrow``: how matmuls are fed in fp8, where they are.
+    as wide, or in the format of ``states``. ``gradients``: what microbatches' gradients add up in. ``copies`` of each
+    weight are kept besides in the format that is computed in: casts. ``gathers``: weights are cast as they are
+    gathered, which ZeRO 3 alone does. ``narrow``: how matmuls are fed in fp8, where they are.
     """
 
     name: str
@@ -30,6 +30,7 @@ class TrainingRecipe:
     copies: int = 0
     gathers: bool = False
     narrow: Narrow | None = None
+    states: str = ""
 
     @property
     def zero(self) -> tuple[int, ...]:
@@ -77,9 +78,14 @@ class TrainingRecipe:
         return bool(self.master) or self.gradients != self.weights
 
     @property
+    def updated_width(self) -> int:
+        """Bytes of each weight as the optimizer updates it."""
+        return int(DTYPE_BYTES[self.updated])
+
+    @property
     def state_width(self) -> int:
         """Bytes of an element of an optimizer's state."""
-        return int(DTYPE_BYTES[self.updated])
+        return int(DTYPE_BYTES[self.states or self.updated])
 
 
 _MEGATRON = "Megatron-LM, theoretical_memory_usage.py: 18 bytes a parameter with AdamW"
@@ -113,6 +119,16 @@ RECIPES = {
             "fp32",
             f"{_MEGATRON}; --fp8-format hybrid --fp8-recipe delayed, Transformer Engine's copies of weights in fp8",
             narrow=Narrow(dynamic=False, saves=True, rests=True),
+        ),
+        TrainingRecipe(
+            "fp8-block",
+            "bf16",
+            "bf16",
+            "fp32",
+            "fp32",
+            "DeepSeek-V3 (arXiv 2412.19437), section 3.3: moments in bf16, tokens sent to experts in fp8",
+            narrow=Narrow(dynamic=False, saves=True, rests=True, dispatches=True),
+            states="bf16",
         ),
         TrainingRecipe(
             "fp8-fsdp",
