@@ -25,7 +25,7 @@ class Operator(Protocol):
     def _schema(self) -> Any: ...
 
 
-MATMULS: tuple[str, ...] = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul")
+MATMULS: tuple[str, ...] = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "_scaled_mm", "_int_mm")
 """Contractions of two tensors."""
 
 _ALIASES = {"_unsafe_view": "view"}

@@ -51,7 +51,12 @@ _WIDE = {torch.float64: 2, torch.complex64: 2, torch.complex128: 4}
 _NAMES = {
     torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp32",
     torch.complex64: "fp32", torch.complex128: "fp32", torch.bool: "int8", torch.int8: "int8", torch.uint8: "int8",
+    torch.int32: "fp32", torch.float8_e4m3fn: "fp8", torch.float8_e5m2: "fp8", torch.float8_e4m3fnuz: "fp8",
+    torch.float8_e5m2fnuz: "fp8",
 }  # fmt: skip
+
+QUANTIZED = frozenset(dtype for dtype, name in _NAMES.items() if name == "fp8") | {torch.int8}
+"""Dtypes of buffers that are weights which are stored so."""
 
 
 _MOST_OF_ONE = 300

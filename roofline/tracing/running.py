@@ -26,7 +26,7 @@ from roofline.tracing.findings import Asked, asked_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
 from roofline.tracing.inputs import CACHE, Input
 from roofline.tracing.plans import on_one_device, plan_of
-from roofline.tracing.recorder import Recorder, fake_mode, recording, tensors_in
+from roofline.tracing.recorder import QUANTIZED, Recorder, fake_mode, recording, tensors_in
 from roofline.tracing.work import expression
 
 _DTYPES = {"float": None, CACHE: None, "int": torch.int64, "bool": torch.bool}
@@ -174,6 +174,7 @@ def _swapped(module: nn.Module, recorder: Recorder) -> dict[str, Any]:
                 if recorder.training and role == "weight":
                     made[id(tensor)].requires_grad_(tensor.requires_grad)
                 kept = role if tensor.is_floating_point() or role == "weight" else "index"
+                kept = "weight" if tensor.dtype in QUANTIZED and tensor.dim() > 1 else kept
                 recorder.known(made[id(tensor)], kept, name)  # type: ignore[arg-type]
             held[name] = made[id(tensor)]
     return held
@@ -287,6 +288,8 @@ _DATA = ("DataDependent", "GuardOnDataDependent", "_local_scalar_dense", ".numpy
 
 def _advice(failure: BaseException) -> str:
     text = f"{type(failure).__name__} {failure}"
+    if "meta tensor" in text:
+        return "; modules are built without data, which this reads: give int8 or fp8 weights as buffers of their own"
     if any(word in text for word in _DATA):
         return "; a trace has no data: what the code does here depends on some"
     return ""

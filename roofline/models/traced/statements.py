@@ -200,8 +200,9 @@ def _matmul(kernel: Kernel, shape: Contraction, name: str, statement: _Statement
         out = statement.axes(**{"b": shape.batch, "r": shape.rows, columns: shape.columns})
     x, w = _apart([statement.tensor(a, left), statement.tensor(b, right)], (a, b), statement.namer)
     op = contract(name, x, w, statement.tensor(y, out, written=True))
+    once = {each.value: each for each in others}.values()  # one scale may be both operands'
     more = _distinct(
-        [statement.beside(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(others)], op.reads
+        [statement.beside(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(once)], op.reads
     )
     return replace(op, reads=(*op.reads, *more), local=statement.local)
 
