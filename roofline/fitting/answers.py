@@ -7,6 +7,7 @@ from typing import Annotated, Any, NotRequired
 from typing_extensions import TypedDict
 
 from roofline.schema import Closed, Says
+from roofline.validation.answers import EnvironmentAnswer
 
 
 class KindAnswer(TypedDict):
@@ -30,6 +31,7 @@ class CollectivesAnswer(TypedDict):
 class CalibrateAnswer(Closed):
     """What a calibration found."""
 
+    environment: Annotated[EnvironmentAnswer, Says("machine and software")]
     calibration: Annotated[dict[str, Any], Says("fields of the calibration file, in its spelling of quantities")]
     spec: Annotated[dict[str, Any] | None, Says(
         "fields of the device's file where it is measured anew, in its spelling; null where it is known")]  # fmt: skip

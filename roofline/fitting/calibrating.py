@@ -39,7 +39,10 @@ FIT_S = 8.0
 
 @frozen
 class Calibrated:
-    """What a calibration found: the fields of its file, of a spec measured from nothing if there was none, the rest."""
+    """What a calibration found: the fields of its file, of a spec measured from nothing if there was none, the rest.
+
+    ``environment``: the machine that was timed, its threads and software.
+    """
 
     fields: dict[str, Any]
     spec: dict[str, Any] | None
@@ -51,11 +54,13 @@ class Calibrated:
     seconds: float
     interrupted: bool
     samples: Mapping[str, Any]
+    environment: Mapping[str, Any]
     links: MeasuredLinks | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As ``calibrate --json`` prints it."""
         return {
+            "environment": dict(self.environment),
             "calibration": self.fields,
             "spec": self.spec,
             "bandwidths_bytes_per_s": dict(self.bandwidths),
@@ -114,7 +119,8 @@ def calibrate_device(
     bandwidths = measured_bandwidths(samples, tensor_bytes)
     rate = best_rate(points, samples, dtype)
     when = datetime.now(UTC).strftime("%Y-%m-%d")
-    source = f"measured by roofline calibrate on {when}: {describe_environment(device)['torch']}"
+    environment = describe_environment(device)
+    source = f"measured by roofline calibrate on {when}: {environment['torch']}"
     name = known.name if known else slug(device.title)
     spec = None if known else measured_spec(name, device, {dtype: rate}, max(bandwidths.values()), source, links)
     hardware = known or spec_from_fields(spec or {}, name)
@@ -127,7 +133,9 @@ def calibrate_device(
     rounds = min(len(found.every) for found in samples.values())
     seconds = time.monotonic() - begun
     raw = {key: [[s.seconds, s.probe_s] for s in found.every] for key, found in samples.items()}
-    return Calibrated(fields, spec, fitted, bandwidths, rate, host_s, rounds, seconds, interrupted, raw, links)
+    return Calibrated(
+        fields, spec, fitted, bandwidths, rate, host_s, rounds, seconds, interrupted, raw, environment, links
+    )
 
 
 def links_between(device: Device, known: HardwareSpec | None, budget_s: float, tell: Tell) -> MeasuredLinks | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,17 @@ WHY = {
 }
 
 
+_SEVERAL_NODES = (
+    "cores read the memory of other nodes more slowly: time one node, numactl --cpunodebind=0 --membind=0, with its "
+    "cores as --threads"
+)
+
+
+def _nodes(environment: Mapping[str, Any]) -> str:
+    nodes = environment.get("numa_nodes", 0)
+    return f", {nodes} NUMA node{'' if nodes == 1 else 's'}" if nodes else ""
+
+
 def findings_text(found: Findings) -> str:
     """What is there, whether threads stall, what to set and why."""
     e = found.environment
@@ -34,13 +46,9 @@ def findings_text(found: Findings) -> str:
         f"instructions  {e['instructions']}, as torch uses them",
         f"software      {e['torch']}, Python {e['python']}, {e['system']}",
     ]
-    if nodes := e.get("numa_nodes"):
-        lines[1] += f", {nodes} NUMA node{'' if nodes == 1 else 's'}"
-    if nodes is not None and nodes > 1:
-        lines.append(
-            "NUMA          cores read the memory of other nodes more slowly: time one node, numactl --cpunodebind=0 "
-            "--membind=0, with its cores as --threads"
-        )
+    lines[1] += _nodes(e)
+    if e.get("numa_nodes", 0) > 1:
+        lines.append(f"NUMA          {_SEVERAL_NODES}")
     if "driver" in e:
         lines.append(f"driver        {e['driver']}, CUDA {e['cuda']}, power limit {e['power_limit']}")
     optional = ", ".join(f"{name} {installed(name) or 'missing'}" for name in OPTIONAL)
@@ -55,7 +63,7 @@ def calibration_text(found: Calibrated) -> str:
     """The roofs, the constants of each kind with their intervals, and how far off they are on shapes kept out."""
     widths = ", ".join(f"{kind} {quantity(rate, 'bytes_per_s')}" for kind, rate in found.bandwidths.items())
     lines = [
-        f"{found.fields['title']}: {found.seconds:.0f} s, {found.rounds} rounds",
+        f"{found.fields['title']}: {found.seconds:.0f} s, {found.rounds} rounds{_threads(found.environment)}",
         f"bandwidth {widths}; best matmul {quantity(found.rate, 'flops_per_s')}; "
         f"the host adds {quantity(found.host_s, 'time_s')} to a launch",
         "",
@@ -64,6 +72,8 @@ def calibration_text(found: Calibrated) -> str:
         "",
         band_words(**found.fields["band"]),
     ]  # fmt: skip
+    if found.environment.get("numa_nodes", 0) > 1:
+        lines.append(f"note: {_SEVERAL_NODES}")
     if above := [f"{name} ({share})" for name, group in found.fitted.items() for share in group.at_most]:
         lines.append(
             f"{', '.join(above)}: at {MOST_SHARE:g} x the roof, the most that a calibration states; the roof is low: "
@@ -78,6 +88,14 @@ def calibration_text(found: Calibrated) -> str:
     if found.interrupted:
         lines.append("interrupted: fitted to what was measured until then")
     return "\n".join(lines)
+
+
+def _threads(environment: Mapping[str, Any]) -> str:
+    """On how many cores of a CPU, with which instructions and nodes of memory; nothing of a GPU."""
+    e = environment
+    if e["device_kind"] != "cpu":
+        return ""
+    return f"; {e['threads']} threads on {e['cores']} cores, {e['instructions']}{_nodes(e)}"
 
 
 def _link_rows(found: MeasuredLinks) -> Iterator[tuple[str, ...]]:

@@ -220,13 +220,17 @@ def test_calibrate() -> None:
     fitted = {"matmul": Fitted(Fit(Constants(), interval, 9, 0.05, 0.06), Constants(), (0.1, -0.1), (0.9, 1.1))}
     links = MeasuredLinks((LinkRow("all_reduce", 2, 4096, 1e-5),), 1e11, {}, {"all_reduce": interval})
     samples = {"matmul": [[1e-3, 1e-4]]}
-    found = Calibrated({"name": "a"}, {"name": "b"}, fitted, {"read": 1e11}, 1e12, 1e-5, 3, 9.0, False, samples, links)
+    pytest.importorskip("torch")
+    there = {**describe_environment(Device.open("cpu")), "numa_nodes": 2}
+    rates = ({"read": 1e11}, 1e12, 1e-5, 3, 9.0)
+    found = Calibrated({"name": "a"}, {"name": "b"}, fitted, *rates, False, samples, there, links)
     checked(schema_of("calibrate"), [found.to_dict()])
     told = {
         "title": "CPU at hand",
         "band": {"low": 0.9, "high": 1.1, "evidence": "shapes that were kept out of the fit"},
     }
     check_fits(lambda: calibration_text(replace(found, fields=told)))
+    assert "2 NUMA nodes" in calibration_text(replace(found, fields=told))
 
 
 def test_validate() -> None:
