@@ -45,6 +45,7 @@ class Cost:
     does for a step, of a cost that is no operator's; ahead: while the device runs the one before. joined: whether the
     kernel of a collective computes it too. hosted_bytes: what it reads of the host's memory. halves: 2 where it is run
     for each half of a step's tokens, which ``count`` has, so that the other half computes while this one's are sent.
+    even_flops: of experts under an uneven load, what devices contract on average, where ``flops`` are the fullest's.
     """
 
     group: str
@@ -70,6 +71,12 @@ class Cost:
     joined: bool = False
     hosted_bytes: Number = 0
     halves: Number = 1
+    even_flops: Number | None = None
+
+    @property
+    def mean_flops(self) -> Number:
+        """FLOPs of contractions, as a mean over the devices that share them."""
+        return self.flops if self.even_flops is None else self.even_flops
 
     def in_halves(self, halves: Number) -> Cost:
         """The same once for each of so many halves, where ``self`` is what one of them costs."""
@@ -306,7 +313,8 @@ def operator_cost(
     op: Op, sizes: Sizes, precision: Precision, group: str = "", count: Number = 1, *, decoding: bool = False
 ) -> Cost:
     """The cost of one execution of ``op``, under its load."""
-    bind, op = uniform(like=sizes.values()), op.loaded
+    bind, even = uniform(like=sizes.values()), op.flops(sizes) if op.load else None
+    op = op.loaded
 
     def width(tensor: Tensor) -> Number:
         return bind(precision.width(tensor))
@@ -330,6 +338,7 @@ def operator_cost(
         link_bytes=bus_bytes(op.transfer.operation, message, op.transfer.devices) if op.transfer else 0,
         joined=op.joins == "found",
         hosted_bytes=op.hosted_bytes(sizes, width),
+        even_flops=even,
     )
 
 

@@ -141,7 +141,10 @@ class OpSizes(TypedDict, total=False):
                                     everyday=True)]  # fmt: skip
     rope_dim: Annotated[Any, Option("Latent attention: rotated elements of a query and of the key.", metavar="N")]
     value_dim: Annotated[
-        Any, Option("Attention, latent attention: elements of a head's value.", usual="as --head-dim", metavar="N")
+        Any,
+        Option(
+            "Attention, latent attention: elements of a head's value.", usual="as --head-dim, of attention", metavar="N"
+        ),
     ]
     latent_dim: Annotated[Any, Option("Latent attention: rank of the latent that is cached.", metavar="N")]
     causal: Annotated[
@@ -281,8 +284,8 @@ class CompareOptions(ServingOptions, Offloaded, total=False):
 
     batch: Annotated[
         int | None,
-        Option("So many sequences at once, the fastest first, in place of the best batch of each.", usual="the best",
-               metavar="N"),
+        Option("So many sequences at once on each replica, the fastest first, in place of the best batch of each.",
+               usual="the best", metavar="N"),
     ]  # fmt: skip
 
 

@@ -156,7 +156,7 @@ def figures_of(parts: Iterable[tuple[Cost, Timing]], machine: Machine) -> Figure
     moved, time = counted(lambda cost: cost.bytes), float(timing.time_s)
     return Figures(
         timing,
-        flops=counted(lambda cost: cost.flops),
+        flops=counted(lambda cost: cost.mean_flops),
         vector_flops=counted(lambda cost: cost.vector_flops),
         bytes=moved,
         mfu=float(sum(float(cost.count) * mean(machine.peak_s(cost)) for cost, _ in parts)) / time if time else 0.0,

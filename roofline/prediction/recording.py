@@ -139,7 +139,7 @@ class Recording:
             return added(cost.count * mean(value) for (cost, _), value in zip(pairs, values, strict=True)) * parts
 
         costs = [cost for cost, _ in pairs]
-        flops, moved = counted([cost.flops for cost in costs]), counted([cost.bytes for cost in costs])
+        flops, moved = counted([cost.mean_flops for cost in costs]), counted([cost.bytes for cost in costs])
         mfu = counted([machine.peak_s(cost) for cost in costs]) / stages / time
         mbu = moved / machine.rates.bandwidth / stages / time
         found = {name: getattr(timing, name) for name in SECONDS}

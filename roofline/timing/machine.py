@@ -123,7 +123,7 @@ class Machine:
         """The seconds that the contractions of one execution take at the peak: what MFU compares with. [s]"""
         if isinstance(cost.flops, int) and cost.flops == 0:
             return 0
-        return cost.flops / self.rates.contraction_unit(cost.dtype)[1]
+        return cost.mean_flops / self.rates.contraction_unit(cost.dtype)[1]
 
     def constants_of(self, cost: Cost, name: str = "") -> Constants:
         """The constants that an operator takes. A step states its quantising kernels: they are in no matmul's time."""

@@ -80,7 +80,7 @@ def test_a_recording_takes_round_robin_and_no_draws() -> None:
 
 @pytest.mark.parametrize("spread", [2, 8, 64])
 def test_a_device_works_on_the_tokens_that_come_to_it(spread: int) -> None:
-    """One prompt a device: however many share experts, it has as many pairs, and reads and sorts what was sent to it."""
+    """One prompt a device: however many share experts, each has as many pairs, and sorts what was sent to it."""
 
     def experts(devices: int) -> Cost:
         layout = Layout(dp=devices, ep=devices)
@@ -96,3 +96,13 @@ def test_a_device_works_on_the_tokens_that_come_to_it(spread: int) -> None:
     assert float(shape.rows) == pytest.approx(float(whole.rows))
     assert float(shape.tokens) == pytest.approx(min(512 * spread, 512 * 8))
     assert float(found.bytes) <= float(alone.bytes) + 2 * 8 * 512 * 7168
+
+
+def test_an_uneven_load_is_slower_and_contracts_no_more_in_all() -> None:
+    even, uneven = (
+        predict("mixtral-8x7b", "8xh100", tp=1, dp=8, ep=8, batch=8, prompt=4096, phase="prefill", routing=routing)
+        .phases[Phase.PREFILL] for routing in ("uniform", "power_law:1.2")
+    )  # fmt: skip
+    assert uneven.total_flops == pytest.approx(even.total_flops)
+    assert uneven.figures.time_s > 1.5 * even.figures.time_s
+    assert uneven.figures.mfu == pytest.approx(even.figures.mfu * even.figures.time_s / uneven.figures.time_s)

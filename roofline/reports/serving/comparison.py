@@ -105,7 +105,8 @@ def _verdict(result: Comparison) -> list[str]:
     many = passes.priced_by(what)[1]
     price = f", {_usd(passes.price_of(first.cost.mix(1.0), what))} per {many} {what} at full load" if first.cost else ""
     if result.batch is not None:
-        lines.append(f"fastest at batch {result.batch}: {_order(result)}")
+        each = " on each replica" if any(row.point and row.point.replicas > 1 for row in result.rows) else ""
+        lines.append(f"fastest at batch {result.batch}{each}: {_order(result)}")
     else:
         lines.append(f"best: {first.curve.who}{price}")
     if ties:
