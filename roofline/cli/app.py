@@ -167,7 +167,7 @@ app.add(
         answer="buying.answers:SizeAnswer",
         examples=(
             "size llama-3.1-8b --hardware h100,mi300x --load 50req/s --tpot 30ms",
-            "size llama-3.1-70b --hardware h100 --dtype fp8 --users 30 --budget 150kUSD --price-kind purchase",
+            "size llama-3.1-70b --hardware h100 --dtype fp8 --users 30 --budget 300kUSD --price-kind purchase",
         ),
         exits="4 none serves the load within the targets",
     ),

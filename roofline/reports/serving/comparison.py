@@ -9,6 +9,7 @@ from roofline.buying.ranking import Comparison, Row
 from roofline.buying.serving_costs import ServingCost, rent_or_buy
 from roofline.buying.sizing import Order
 from roofline.buying.terms import Terms
+from roofline.hardware.systems import System
 from roofline.reports.prediction import constants_line, quantity, table
 from roofline.reports.serving import passes
 from roofline.reports.serving.misses import MANY, alike_notes, miss_lines, no_cost_lines
@@ -299,6 +300,10 @@ def footer(found: Sequence[Row | Order], question: Question, terms: Terms, model
     cautions = alike_notes((curve.hardware.device.name, caution) for curve, notes in told for caution in notes)
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
+    if terms.kind == "purchase":
+        boxes = (curve.hardware.sold for curve in curves)
+        notes |= {f"{box.name} is a box of {box.count} x {box.spec.name}, which are sold in such": None
+                  for box in boxes if isinstance(box, System)}  # fmt: skip
     owned = [f"owning: {terms.owning.words()}"] if terms.kind == "purchase" else []
     modelled, power = (passes.MODELLED, passes.POWER) if question.traffic.reads else (modelled, POWER)
     inputs = f"inputs: {'; '.join(word for word in used if word)}"
