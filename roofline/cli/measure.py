@@ -61,7 +61,7 @@ def calibrate(flags: CalibrateFlags) -> None:
     if flags["json"]:
         tell(report.to_json(found.to_dict()))
     else:
-        show(calibration_text(found))
+        show(calibration_text(found, seconds))
     for path in written:
         wrote(path)
     if found.interrupted:

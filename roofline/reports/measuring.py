@@ -59,8 +59,11 @@ def findings_text(found: Findings) -> str:
     return "\n".join(lines)
 
 
-def calibration_text(found: Calibrated) -> str:
-    """The roofs, the constants of each kind with their intervals, and how far off they are on shapes kept out."""
+def calibration_text(found: Calibrated, budget_s: float) -> str:
+    """The roofs, the constants of each kind with their intervals, and how far off they are on shapes kept out.
+
+    ``budget_s``: what was asked for; a slow machine takes longer, which is said.
+    """
     widths = ", ".join(f"{kind} {quantity(rate, 'bytes_per_s')}" for kind, rate in found.bandwidths.items())
     lines = [
         f"{found.fields['title']}: {found.seconds:.0f} s, {found.rounds} rounds{_threads(found.environment)}",
@@ -72,6 +75,11 @@ def calibration_text(found: Calibrated) -> str:
         "",
         band_words(**found.fields["band"]),
     ]  # fmt: skip
+    if found.seconds > 1.1 * budget_s:
+        lines.append(
+            f"note: longer than its budget of {quantity(budget_s, 'time_s')}: every kernel is timed once at least; "
+            "other work on this machine makes that slow, and the constants unsure"
+        )
     if found.environment.get("numa_nodes", 0) > 1:
         lines.append(f"note: {_SEVERAL_NODES}")
     if above := [f"{name} ({share})" for name, group in found.fitted.items() for share in group.at_most]:

@@ -229,8 +229,11 @@ def test_calibrate() -> None:
         "title": "CPU at hand",
         "band": {"low": 0.9, "high": 1.1, "evidence": "shapes that were kept out of the fit"},
     }
-    check_fits(lambda: calibration_text(replace(found, fields=told)))
-    assert "2 NUMA nodes" in calibration_text(replace(found, fields=told))
+    check_fits(lambda: calibration_text(replace(found, fields=told), 4.0))
+    text = calibration_text(replace(found, fields=told), 9.0)
+    assert "2 NUMA nodes" in text
+    assert "longer than its budget" not in text
+    assert "longer than its budget of 4 s" in calibration_text(replace(found, fields=told), 4.0)
 
 
 def test_validate() -> None:
