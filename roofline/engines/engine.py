@@ -61,7 +61,7 @@ class Engine(Record):
     version: Annotated[Text, Field(description='the version whose sources were read, in quotes: "0.18.0"')]
     date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9](-[0-3][0-9])?$", description="its date: 2026-03-20")]
     serves: Annotated[list[Served], Field(description="decoders, encoders, and training where it runs steps of it")]
-    devices: Annotated[list[Text], Says("words of the devices that it runs on, such as nvidia; none: any")] = []
+    devices: Annotated[list[Text], Says("words of the devices that it runs on: nvidia, or amd gpu; none: any")] = []
     loads: Annotated[
         list[File],
         Says("files whose quantised weights it computes with as they lie there; what is not quantised goes with any"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.errors import UnitError, UsageError, shown
@@ -11,10 +13,11 @@ from roofline.units import format_quantity, parse_quantity
 
 @frozen
 class Reserve:
-    """A share of the memory, or a size, that the runtime keeps. [B]"""
+    """A share of the memory, or a size, that the runtime keeps; ``asked`` for, or an engine's own. [B]"""
 
     share: float = 0.0
     size: int = 0
+    asked: bool = field(default=False, repr=False)
 
     def of(self, capacity: float | None) -> int:
         """What it keeps of ``capacity`` bytes. Raises UsageError for a share of a capacity that is not stated.
@@ -22,7 +25,7 @@ class Reserve:
         >>> Reserve(0.1).of(80e9), Reserve(size=2**31).of(None)
         (8000000000, 2147483648)
         """
-        if self.share and capacity is None:
+        if self.share and self.asked and capacity is None:
             msg = f"reserve {self.share:g}: the device states no capacity; give a size such as 2GiB"
             raise UsageError(msg)
         return self.size + round(self.share * (capacity or 0))
@@ -65,10 +68,10 @@ def _read(reserve: float | str) -> Reserve:
         share = float(reserve)
     except ValueError:
         try:
-            return Reserve(size=int(parse_quantity(str(reserve), "bytes")))
+            return Reserve(size=int(parse_quantity(str(reserve), "bytes")), asked=True)
         except UnitError:
             share = -1.0
     if not 0 <= share < 1:
         msg = f"reserve {shown(str(reserve))}: expected a share of the device's memory below 1, or a size such as 2GiB"
         raise UsageError(msg)
-    return Reserve(share)
+    return Reserve(share, asked=True)

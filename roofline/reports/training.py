@@ -181,10 +181,16 @@ def _footer(step: TrainingStep) -> list[str]:
     q = step.question
     return [
         constants_line(q.request.constants),
-        f"engine {q.request.engine.words}, schedule {q.schedule.words}",
+        f"engine {q.request.engine.words}, attention {_attention(step)}, schedule {q.schedule.words}",
         f"gradients add up in {q.recipe.gradients}; states: {q.optimizer.source}",
         "MFU counts the model's FLOPs, HFU recomputed ones too; without writing checkpoints, without failures",
     ]
+
+
+def _attention(step: TrainingStep) -> str:
+    """Whose kernels attend, or that scores are written out."""
+    request = step.question.request
+    return request.asked["kernels"] or request.engine.attention_on(request.device.words)
 
 
 def training_rows(found: Training) -> list[dict[str, Any]]:

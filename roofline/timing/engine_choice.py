@@ -125,7 +125,8 @@ def _check(engine: Engine, device: HardwareSpec | None, phases: Collection[Phase
     if lacking := needed - set(engine.serves):
         msg = f"{engine.name} serves {' and '.join(engine.serves)}, and this network has {lacking.pop()}; name another"
         raise WorkloadError(msg)
-    if device is not None and engine.devices and not device.words & set(engine.devices):
+    known = device is None or not engine.devices or any(set(each.split()) <= device.words for each in engine.devices)
+    if device is not None and not known:
         msg = f"{engine.name} runs on {', '.join(engine.devices)}, which {device.name} is not; name another engine"
         raise WorkloadError(msg)
 
