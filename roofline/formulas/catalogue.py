@@ -175,6 +175,11 @@ LAYERS: dict[str, Layer] = {
     "lightning_indexer": Layer(
         "indexer of sparse attention", _fixed(*latent_attention.indexer()), latent_attention.indexer
     ),
+    "latent_gate": Layer(
+        "gate on the heads of multi-head latent attention",
+        _fixed(*latent_attention.latent_gate()),
+        latent_attention.latent_gate,
+    ),
     "latent_output_projection": Layer(
         "output projection of multi-head latent attention",
         _fixed(latent_attention.latent_output_projection()),

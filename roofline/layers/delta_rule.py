@@ -172,13 +172,20 @@ def gated_delta_net(*, step: bool, square: bool = False, source: str = "h", outp
     )
 
 
-def kimi_delta_attention(*, step: bool, square: bool = False, source: str = "h", output: str = "a") -> tuple[Op, ...]:
+def kimi_delta_attention(
+    *, step: bool, square: bool = False, ranked: bool = True, source: str = "h", output: str = "a"
+) -> tuple[Op, ...]:
     """Kimi's delta attention: queries, keys and values, beta, decay and gate by way of a rank, scan, norm, back to D.
+
+    Where they are not ``ranked``, decay and gate are projected by whole matrices (Ling 3.0).
 
     >>> [op.name for op in kimi_delta_attention(step=True)][:4]
     ['qkv_beta_proj', 'low_rank_proj', 'decay_proj', 'gate_proj']
+    >>> print(kimi_delta_attention(step=True, ranked=False)[1])
+    decay_proj: h[B T D], w_delta_decay[D K N] -> channel_decay[B T K N]
 
-    Source: Kimi Linear (arXiv 2510.26692), section 3; ``KimiLinearDeltaAttention`` of transformers.
+    Source: Kimi Linear (arXiv 2510.26692), section 3; ``KimiLinearDeltaAttention`` and ``BailingHybridDeltaAttention``
+    of transformers.
     """
     h, after = Tensor(source, "B T D"), (_Q, _K, _V)
     before = [Tensor(f"{tensor.name}_in", tensor.axes) for tensor in after]
@@ -187,11 +194,13 @@ def kimi_delta_attention(*, step: bool, square: bool = False, source: str = "h",
         for x, y in zip(before, after, strict=True)
     ]
     low = [Tensor(f"delta_{part}_low", "B T R") for part in ("decay", "gate")]
+    first = (fuse("low_rank_proj", [_project(h, tensor) for tensor in low], kind="matmul"),) if ranked else ()
+    (decays, gates), axis = (low, "R") if ranked else ([h, h], "D")
     return (
         fuse("qkv_beta_proj", [_project(h, tensor) for tensor in (*before, _BETA)], kind="matmul"),
-        fuse("low_rank_proj", [_project(h, tensor) for tensor in low], kind="matmul"),
-        contract("decay_proj", low[0], weight("w_delta_decay", "R K N"), _CHANNEL_DECAY),
-        contract("gate_proj", low[1], weight("w_delta_gate", "R K G H"), _GATE),
+        *first,
+        contract("decay_proj", decays, weight("w_delta_decay", f"{axis} K N"), _CHANNEL_DECAY),
+        contract("gate_proj", gates, weight("w_delta_gate", f"{axis} K G H"), _GATE),
         fuse("convolution", convolved, kind="elementwise"),
         recurrent_delta_rule(channels=True) if step else chunked_delta_rule(square=square, channels=True),
         norm_and_gate("sigmoid"),

@@ -126,6 +126,22 @@ def latent_attention(
     return contract("k_absorb", _Q, k_up, q), *core, contract("v_up", mixed, v_up, context)
 
 
+def latent_gate(*, source: str = "h") -> tuple[Op, Op]:
+    """The projection of a score for each head, and what the heads say times its sigmoid (Ling 3.0).
+
+    >>> [str(op) for op in latent_gate()][0]
+    'attention_gate_proj: h[B T D], w_attention_gate[D K] -> attention_gate[B T K]'
+
+    Assumes: the sigmoid is computed for each element, as kernels that fuse it do.
+
+    Source: Qiu et al. 2025, Gated Attention for Large Language Models (arXiv 2505.06708), section 2.2;
+    ``BailingHybridAttention`` of transformers.
+    """
+    gate, context = Tensor("attention_gate", "B T K"), Tensor("context", "B T K U")
+    project = contract("attention_gate_proj", Tensor(source, "B T D"), weight("w_attention_gate", "D K"), gate)
+    return project, elementwise("attention_gate", [gate, context], context, PerElement(3, special=1))
+
+
 def latent_output_projection(*, bias: bool = False) -> Op:
     """The projection of the concatenated heads, U wide each, back to the hidden size.
 

@@ -128,6 +128,29 @@ def _qwen(draw: st.DrawFn, model_type: str, stem: str, base: str = "", **own: An
 
 
 @st.composite
+def _bailing(draw: st.DrawFn) -> dict[str, Any]:
+    own = {
+        "kv_lora_rank": WIDE,
+        "qk_nope_head_dim": WIDE,
+        "qk_rope_head_dim": st.sampled_from((2, 4)),
+        "v_head_dim": WIDE,
+        "head_dim": WIDE,
+        "num_experts_per_tok": st.integers(1, 2),
+        "num_local_experts": st.sampled_from((4, 6)),
+        "n_shared_experts": FEW,
+        "n_group": st.just(1),
+        "topk_group": st.just(1),
+        "moe_intermediate_size": SMALL,
+        "first_k_dense_replace": st.integers(0, 3),
+        "short_conv_kernel_size": TAPS,
+        "layer_group_size": st.integers(1, 3),
+    }
+    fields = draw(_with(_decoder("bailing_hybrid", "BailingHybrid"), but="tie_word_embeddings", **own))
+    fields["num_key_value_heads"] = fields["num_attention_heads"]
+    return draw(_with_kinds(st.just(fields), "layer_types", *_BOTH)) if draw(FLAG) else fields
+
+
+@st.composite
 def _olmo(draw: st.DrawFn) -> dict[str, Any]:
     fields = draw(_with(_decoder("olmo_hybrid", "OlmoHybrid"), **{**_DELTA, "linear_key_head_dim": st.none() | WIDE}))
     del fields["head_dim"]
@@ -251,6 +274,7 @@ STATES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         mamba_proj_bias=FLAG,
         **_PERIODS,
     ),
+    "bailing_hybrid": _bailing(),
     "kimi_linear": _kimi(),
     "minimax": _minimax(),
     "lfm2": _with_kinds(

@@ -22,7 +22,8 @@ LINES = {
     "encoder_decoders": "bart m2m_100 marian mbart mt5 pegasus t5 whisper",
     "gpt_line": "bloom cohere cohere2 falcon gpt2 gpt_bigcode gpt_neox gptj mpt opt phi stablelm starcoder2",
     "linear_hybrids": (
-        "kimi_linear lfm2 lfm2_moe lfm3 minimax olmo_hybrid qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma"
+        "bailing_hybrid kimi_linear lfm2 lfm2_moe lfm3 minimax olmo_hybrid qwen3_5_moe_text qwen3_5_text qwen3_next "
+        "recurrent_gemma"
     ),
     "llama_line": (
         "apertus arcee bitnet cwm ernie4_5 exaone4 gemma gemma2 gemma3_text gemma3n_text gemma4_text glm glm4 "

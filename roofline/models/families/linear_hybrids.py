@@ -46,6 +46,13 @@ def _width_per_head(fields: Fields) -> int:
     return width // max(heads, 1)
 
 
+@rule("layer_types layer_group_size")
+def _attending_last(fields: Fields) -> list[Any]:
+    """Ling 3.0: the last layer of each ``layer_group_size`` attends, unless the layers are listed."""
+    step = max(whole(fields, "layer_group_size", 6), 1)
+    return listed(fields, "layer_types") or [FULL if (layer + 1) % step == 0 else LINEAR for layer in layers(fields)]
+
+
 @rule("layer_types")
 def _attending_fourth(fields: Fields) -> list[Any]:
     """OLMo Hybrid: each fourth layer attends, or the last one of fewer, unless the layers are listed."""
@@ -163,6 +170,31 @@ _FACTORS = (
 """What residuals and branches of MiniMax-01 are scaled by, and its rotation."""
 
 LINEAR_HYBRIDS: dict[str, Family] = {
+    "bailing_hybrid": replace(DEEPSEEK, inert=DEEPSEEK.inert - {"head_dim"}).but(
+        causal("BailingHybrid"),
+        without="q_lora_rank",
+        rename={"num_experts": "num_local_experts", "head_dim": "recurrence.head_dim"},
+        options={
+            "num_local_experts": 512,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": 768,
+            "recurrence.head_dim": 128,
+        },
+        fixed={
+            "attention_gate": "head",
+            "shared_expert_intermediate_size": shared_width(1),
+            "moe_layers": routed_as_named(2),
+            "layer_types": _attending_last,
+            "recurrence.kind": "kda",
+            "recurrence.conv_bias": False,
+            "recurrence.chunk_size": 64,  # of flash-linear-attention's kernel and transformers' own code
+            "recurrence.conv_kernel": Rule("short_conv_kernel_size", lambda f: whole(f, "short_conv_kernel_size", 4)),
+            "recurrence.heads": lambda fields: fields["num_attention_heads"],
+            "recurrence.groups": lambda fields: fields["num_attention_heads"],
+            "recurrence.state_size": lambda fields: fields["recurrence.head_dim"],
+        },
+        inert="kda_safe_gate kda_lower_bound mtp_loss_scaling_factor",
+    ),
     "kimi_linear": replace(
         DEEPSEEK.but(
             causal("KimiLinear"),

@@ -18,7 +18,13 @@ from roofline.layers.attention import (
 )
 from roofline.layers.feed_forward import feed_forward
 from roofline.layers.gated_attention import attention_gate, gated_projections
-from roofline.layers.latent_attention import indexer, latent_attention, latent_output_projection, latent_projections
+from roofline.layers.latent_attention import (
+    indexer,
+    latent_attention,
+    latent_gate,
+    latent_output_projection,
+    latent_projections,
+)
 from roofline.layers.mixture_of_experts import experts, latent_experts, router, shared_experts
 from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
 from roofline.layers.residuals.alternating_updates import (
@@ -259,6 +265,7 @@ def _core(config: DecoderConfig, kind: Layer, conventions: Conventions, value: s
 
 
 def _latent_attention(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str) -> tuple[Op, ...]:
+    gates = latent_gate(source=source) if config.attention_gate == "head" else ()
     return (
         *latent_projections(
             query_latent=config.q_lora_rank is not None,
@@ -273,6 +280,7 @@ def _latent_attention(config: DecoderConfig, kind: Layer, conventions: Conventio
             square=conventions.count == "square",
             picked=config.index_topk is not None,
         ),
+        *gates,
         latent_output_projection(bias=config.attention_out_bias),
     )
 

@@ -22,7 +22,7 @@ _NEEDED: dict[Kind, str] = {
     "mamba": "conv_kernel width state_size time_step_rank",
     "mamba2": "conv_kernel groups heads head_dim state_size chunk_size",
     "delta": "conv_kernel groups heads head_dim state_size chunk_size",
-    "kda": "conv_kernel groups heads head_dim state_size chunk_size time_step_rank",
+    "kda": "conv_kernel groups heads head_dim state_size chunk_size",
     "convolution": "conv_kernel width",
     "lru": "conv_kernel heads head_dim",
     "lightning": "groups heads head_dim state_size chunk_size",
@@ -96,7 +96,7 @@ def mixer(recurrence: Recurrence, *, step: bool, square: bool, output: str = "a"
         case "delta":
             found = gated_delta_net(**common, square=square)
         case "kda":
-            found = kimi_delta_attention(**common, square=square)
+            found = kimi_delta_attention(**common, square=square, ranked=r.time_step_rank is not None)
         case "convolution":
             found = short_convolution(**common, bias=r.bias)
         case "lightning":
