@@ -46,6 +46,24 @@ def _width_per_head(fields: Fields) -> int:
     return width // max(heads, 1)
 
 
+@rule("linear_head_dim")
+def _of_delta_heads(fields: Fields) -> int:
+    """Ling 3.0: ``head_dim`` is that of layers that scan. Raises ValueError where ``linear_head_dim`` says another."""
+    own: int = fields["recurrence.head_dim"]
+    if whole(fields, "linear_head_dim", own) != own:
+        msg = f"head_dim: given {own}, and linear_head_dim {shown(fields['linear_head_dim'])}; give it as head_dim too"
+        raise ValueError(msg)
+    return own
+
+
+@rule("n_shared_experts num_shared_experts")
+def _shared(fields: Fields) -> int:
+    """Ling 3.0: the width of all shared experts, by either of the names that a file counts them under."""
+    return whole(fields, "num_shared_experts", whole(fields, "n_shared_experts", 1)) * int(
+        fields["moe_intermediate_size"]
+    )
+
+
 @rule("layer_types layer_group_size")
 def _attending_last(fields: Fields) -> list[Any]:
     """Ling 3.0: the last layer of each ``layer_group_size`` attends, unless the layers are listed."""
@@ -173,16 +191,21 @@ LINEAR_HYBRIDS: dict[str, Family] = {
     "bailing_hybrid": replace(DEEPSEEK, inert=DEEPSEEK.inert - {"head_dim"}).but(
         causal("BailingHybrid"),
         without="q_lora_rank",
-        rename={"num_experts": "num_local_experts", "head_dim": "recurrence.head_dim"},
+        rename={
+            "num_experts": "num_local_experts",
+            "num_experts_per_token": "num_experts_per_tok",
+            "model_max_length": "max_position_embeddings",
+            "head_dim": "recurrence.head_dim",
+        },
         options={
             "num_local_experts": 512,
             "num_experts_per_tok": 8,
             "moe_intermediate_size": 768,
-            "recurrence.head_dim": 128,
+            "recurrence.head_dim": Rule("", lambda _: 128),  # transformers puts another width in its place
         },
         fixed={
             "attention_gate": "head",
-            "shared_expert_intermediate_size": shared_width(1),
+            "shared_expert_intermediate_size": _shared,
             "moe_layers": routed_as_named(2),
             "layer_types": _attending_last,
             "recurrence.kind": "kda",
@@ -191,9 +214,10 @@ LINEAR_HYBRIDS: dict[str, Family] = {
             "recurrence.conv_kernel": Rule("short_conv_kernel_size", lambda f: whole(f, "short_conv_kernel_size", 4)),
             "recurrence.heads": lambda fields: fields["num_attention_heads"],
             "recurrence.groups": lambda fields: fields["num_attention_heads"],
-            "recurrence.state_size": lambda fields: fields["recurrence.head_dim"],
+            "recurrence.state_size": _of_delta_heads,
         },
-        inert="kda_safe_gate kda_lower_bound mtp_loss_scaling_factor",
+        only={"q_lora_rank": None},
+        inert="kda_safe_gate kda_lower_bound mtp_loss_scaling_factor moe_renormalize num_expert_group",
     ),
     "kimi_linear": replace(
         DEEPSEEK.but(
