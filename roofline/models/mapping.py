@@ -113,12 +113,16 @@ def _class_options(family: Family, fields: Mapping[str, Any], where: str) -> Map
 
 
 def _fill_absent(family: Family, fields: Mapping[str, Any], shape_fields: dict[str, Any], where: str) -> None:
-    """Adds what the absence of options means, then what the fixed rules derive from all the others."""
+    """Adds what the absence of options means, then what the fixed rules derive from all the others.
+
+    What the file has under the name of another field of the shape, rules find as ``file.NAME``.
+    """
+    hidden = {f"file.{name}": fields[name] for name in family.consumed & set(fields) & set(shape_fields)}
     for name, absent in (*family.options.items(), *family.fixed.items()):
         if name in shape_fields or absent is None:
             continue
         try:
-            shape_fields[name] = absent({**fields, **shape_fields}) if callable(absent) else absent
+            shape_fields[name] = absent({**fields, **shape_fields, **hidden}) if callable(absent) else absent
         except (KeyError, TypeError, ZeroDivisionError):
             continue  # the field that it derives from is missing, 0 or no number, which the shape will name
         except ValueError as failure:

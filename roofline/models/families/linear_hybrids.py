@@ -46,14 +46,13 @@ def _width_per_head(fields: Fields) -> int:
     return width // max(heads, 1)
 
 
-@rule("linear_head_dim")
-def _of_delta_heads(fields: Fields) -> int:
-    """Ling 3.0: ``head_dim`` is that of layers that scan. Raises ValueError where ``linear_head_dim`` says another."""
-    own: int = fields["recurrence.head_dim"]
-    if whole(fields, "linear_head_dim", own) != own:
-        msg = f"head_dim: given {own}, and linear_head_dim {shown(fields['linear_head_dim'])}; give it as head_dim too"
-        raise ValueError(msg)
-    return own
+def _of_delta(name: str, own: str, usual: int = 0, consumes: str = "") -> Rule[int]:
+    """Ling 3.0: a size of layers that scan, under ``own``, which transformers writes as ``name``."""
+
+    def size(fields: Fields) -> int:
+        return whole(fields, name if fields.get(name) is not None else own, usual)
+
+    return Rule(f"{name} {consumes}", size)
 
 
 @rule("n_shared_experts num_shared_experts")
@@ -195,13 +194,11 @@ LINEAR_HYBRIDS: dict[str, Family] = {
             "num_experts": "num_local_experts",
             "num_experts_per_token": "num_experts_per_tok",
             "model_max_length": "max_position_embeddings",
-            "head_dim": "recurrence.head_dim",
         },
         options={
             "num_local_experts": 512,
             "num_experts_per_tok": 8,
             "moe_intermediate_size": 768,
-            "recurrence.head_dim": Rule("", lambda _: 128),  # transformers puts another width in its place
         },
         fixed={
             "attention_gate": "head",
@@ -211,12 +208,15 @@ LINEAR_HYBRIDS: dict[str, Family] = {
             "recurrence.kind": "kda",
             "recurrence.conv_bias": False,
             "recurrence.chunk_size": 64,  # of flash-linear-attention's kernel and transformers' own code
-            "recurrence.conv_kernel": Rule("short_conv_kernel_size", lambda f: whole(f, "short_conv_kernel_size", 4)),
-            "recurrence.heads": lambda fields: fields["num_attention_heads"],
-            "recurrence.groups": lambda fields: fields["num_attention_heads"],
-            "recurrence.state_size": _of_delta_heads,
+            "recurrence.conv_kernel": _of_delta(
+                "linear_conv_kernel_dim", "short_conv_kernel_size", 4, "short_conv_kernel_size"
+            ),
+            "recurrence.heads": _of_delta("linear_num_heads", "num_attention_heads"),
+            "recurrence.groups": _of_delta("linear_num_heads", "num_attention_heads"),
+            "recurrence.head_dim": _of_delta("linear_head_dim", "file.head_dim", 128, "head_dim"),
+            "recurrence.state_size": _of_delta("linear_head_dim", "file.head_dim", 128, "head_dim"),
         },
-        only={"q_lora_rank": None},
+        only={"q_lora_rank": None, "tie_word_embeddings": False},
         inert="kda_safe_gate kda_lower_bound mtp_loss_scaling_factor moe_renormalize num_expert_group",
     ),
     "kimi_linear": replace(
