@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from roofline.buying.economics import Ownership
-from roofline.buying.encode_pools import EncodingApart
 from roofline.buying.limits import Limits
 from roofline.buying.load import read_load
 from roofline.buying.percentile_sizing import size_by_percentiles
 from roofline.buying.pool_percentiles import pools_by_percentiles
 from roofline.buying.pool_sizing import arriving, with_pools
+from roofline.buying.pools.encode import EncodingApart
 from roofline.buying.prices import own_prices
 from roofline.buying.ranking import Comparison, compare_hardware
 from roofline.buying.sizing import Sizing, size_hardware, within_limits

@@ -10,8 +10,8 @@ import numpy as np
 
 from roofline.buying.caches.below import with_caches_below
 from roofline.buying.economics import ApiPrices
-from roofline.buying.encode_pools import EncodingApart, with_encoders
 from roofline.buying.pareto import FrontPoint, pareto_front
+from roofline.buying.pools.encode import EncodingApart, with_encoders
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.serving_costs import ServingCost, serving_cost
 from roofline.buying.terms import Terms

@@ -21,9 +21,9 @@ from roofline.classes import frozen
 from roofline.options.words import PriceKind
 from roofline.program.traffic.traffic import Traffic
 from roofline.serving.curve import Curve
-from roofline.serving.encode_pool import Encoders
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import OperatingPoint
+from roofline.serving.pools.encode_pool import Encoders
 
 
 @frozen

@@ -7,9 +7,9 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from roofline.buying.encode_pools import EncodingApart, encoders_needed, with_encoders
 from roofline.buying.limits import Limits
 from roofline.buying.load import Load
+from roofline.buying.pools.encode import EncodingApart, encoders_needed, with_encoders
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.ranking import heading
 from roofline.buying.serving_costs import ServingCost, serving_cost

@@ -14,10 +14,10 @@ from roofline.compression.recipes import Recipe
 from roofline.number import Grid
 from roofline.parallelism.layout import Layout
 from roofline.serving.continuous_batching import SteadyState
-from roofline.serving.encode_pool import Encoders
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import HandOver
 from roofline.serving.occupancy import Occupancy
+from roofline.serving.pools.encode_pool import Encoders
 from roofline.serving.scenario import Running
 from roofline.timing.engine_choice import caution
 

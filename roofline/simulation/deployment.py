@@ -26,7 +26,7 @@ from roofline.prediction.shown import shown_by
 from roofline.program.traffic.lengths import NOTHING, Shown
 from roofline.serving.batch_sweep import MOST
 from roofline.serving.curve import groups_of
-from roofline.serving.encode_pool import EncodePool, encoding_s
+from roofline.serving.pools.encode_pool import EncodePool, encoding_s
 from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import KEPT
 from roofline.serving.speculation import Speculation, read_speculation

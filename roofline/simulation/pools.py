@@ -16,8 +16,8 @@ from roofline.classes import frozen
 from roofline.number import Grid
 from roofline.prediction.request import Request
 from roofline.prediction.step import Steps
-from roofline.serving.encode_pool import EncodePool
 from roofline.serving.kv_cache_transfer import End, check_same_cache, hand_over
+from roofline.serving.pools.encode_pool import EncodePool
 from roofline.simulation.cache import CacheRoom
 
 _POINTS = 64

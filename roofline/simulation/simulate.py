@@ -21,9 +21,9 @@ from roofline.program.phases import Phase
 from roofline.program.traffic.lengths import Shown
 from roofline.program.traffic.traces import Path
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
-from roofline.serving.encode_pool import EncodePool, band_of, encoding_of
 from roofline.serving.kv_cache_transfer import End
 from roofline.serving.operating_points import Targets
+from roofline.serving.pools.encode_pool import EncodePool, band_of, encoding_of
 from roofline.serving.replica_layouts import ONE
 from roofline.serving.speculation import RESTORED, keeps_states
 from roofline.serving.step_clock import AnyModel

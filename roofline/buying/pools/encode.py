@@ -15,9 +15,9 @@ from roofline.errors import UsageError, WorkloadError
 from roofline.prediction.request import Request
 from roofline.program.traffic.lengths import NOTHING
 from roofline.serving.curve import Curve
-from roofline.serving.encode_pool import EncodePool, Encoders
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import End
+from roofline.serving.pools.encode_pool import EncodePool, Encoders
 from roofline.serving.scenario import Question
 
 
