@@ -76,7 +76,9 @@ def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
 
 def left_out(fit: Fit, device: HardwareSpec, sets: Sequence[MeasuredSet], data: Path) -> dict[str, float]:
     """All rows of a device by the class that has not seen it."""
-    unseen = ConstantSet.from_calibration(class_without(device, data)).using(Kernels.all_of(fit.library))
+    unseen = ConstantSet.from_calibration(class_without(device, data, plain=fit.kind == "matmul")).using(
+        Kernels.all_of(fit.library)
+    )
     return figures_of(sets, unseen.of(fit.kind, "graph", dtype=fit.dtype))
 
 

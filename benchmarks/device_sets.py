@@ -77,7 +77,18 @@ def _gemm(table: Table) -> Iterator[DeviceSet]:
         if library in ("", table.framework):
             rows = [row for row in table.rows if row["gemm_dtype"] == name]
             sizes = {size: column(rows, size) for size in "mkn"}
+            sizes["weight_sets"] = _weight_sets(table, sizes["n"] * sizes["k"] * (2 if dtype == "bf16" else 1))
             yield device_set(table, rows, "matmul", dtype, sizes, library, (("n", "k"),))
+
+
+def _weight_sets(table: Table, weight_bytes: Any) -> Any:
+    """Of how many sets of weights a table's runs of a matmul take turns (aiconfigurator, collect_gemm.py).
+
+    TensorRT-LLM's: enough to fill the last cache, 5 at most; vLLM's: 6.
+    """
+    if table.framework == "vllm":
+        return np.full(len(weight_bytes), 6.0)
+    return np.clip(np.ceil(table.device.last_cache / weight_bytes), 1.0, 5.0)
 
 
 _KERNELS = {

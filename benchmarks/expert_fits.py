@@ -31,6 +31,8 @@ TILE = 64.0
 """Rows of a tile; of 16 to 128 none fits better. [rows]"""
 MOST_OF_CACHE = 14.7
 """What an L40 reads from its L2, per cycle and unit, in gpu-benches. [B/cycle]"""
+KINDS = ("grouped_matmul", "routed")
+"""The kinds of a chain of experts."""
 FREE = {
     "compute": Prior(0.6, 0.5, 1.0),
     "memory": Prior(0.85, 0.3, 1.0),
@@ -268,7 +270,7 @@ def with_experts(fields: Mapping[str, Any], device: HardwareSpec, data: Path) ->
 
 def with_old_experts(fields: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a device's calibration with these kinds as ``old`` ones have them."""
-    kinds = {name: kind for name, kind in old["kinds"].items() if name in ("grouped_matmul", "routed")}
+    kinds = {name: kind for name, kind in old["kinds"].items() if name in KINDS}
     source = _EXPERTS.join([fields["source"], *old["source"].split(_EXPERTS)[1:]])
     return {**fields, "kinds": {**fields["kinds"], **kinds}, "source": source}
 

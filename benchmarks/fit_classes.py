@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 import yaml
-from class_attention import attention_fields
+from class_attention import KINDS, attention_fields
 from class_campaigns import Campaign, load_campaigns, weighted
+from expert_fits import KINDS as EXPERTS
 from expert_fits import class_kinds
 from fit_calibrations import PRIORS, kept_kinds, written
-from fit_devices import USUAL
+from fit_devices import PARTITION, USUAL
 from grouped_sets import GroupedSet, load_grouped
 from measured_sets import load_sets
 
@@ -35,7 +36,7 @@ from roofline.calibration.corrections.matmuls import GroupRows
 from roofline.calibration.corrections.registry import Corrections
 from roofline.calibration.provenance import on_device, powered_shares
 from roofline.files.atomic import atomic_writer
-from roofline.files.library import data_folder
+from roofline.files.library import data_folder, read_yaml
 from roofline.fitting.operators import band_of, solve
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.operator import time_operator
@@ -55,7 +56,8 @@ _UNTAILED = ("fp64", "fp32", "tf32")
 _HALF_RATE = {"nvidia-gddr": {"compute": 1.08, "boost": 1.23}}
 """GeForce cards: what their best matmuls reach (best_matmuls.py), and the highest clock seen of the one rated at."""
 _CACHED = "nvidia-gddr"  # its last cache is faster than its memory
-_MATMUL = ("compute", "flop_energy", "memory", "latency_cycles", "tail.share", "tail.depth", "last_cache.rate")
+_MATMUL = ("compute", "flop_energy", "memory", "latency_cycles", "tail.share", "tail.depth", "last_cache.rate",
+           "kept_weights.rate")  # fmt: skip
 FREE = {
     "matmul": _MATMUL,
     "matmul fp8": (),
@@ -102,6 +104,8 @@ class Found:
             plain["latency_s"] = cycles / (device.clock or CLOCK)
         if "last_cache.rate" in plain:
             plain["last_cache.most"] = MOST_OF_CACHE
+        if "kept_weights.rate" in plain:
+            plain["kept_weights.part"] = _part(device.calibration_class)
         return _START.replaced(plain)
 
 
@@ -189,20 +193,31 @@ def band(errors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def class_fields(
-    name: str, campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet], data: Path, without: str = ""
+    name: str,
+    campaigns: Sequence[Campaign],
+    grouped: Sequence[GroupedSet],
+    data: Path,
+    without: str = "",
+    kept: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The fields of a class, as its file has them; ``without`` is a device that nothing is from."""
+    """The fields of a class, as its file has them; ``without`` is a device that nothing is from.
+
+    ``kept``: kinds of which attention, scans and experts stay as they are, where these are given.
+    """
     found = {kind: fit_for(kind, name, campaigns) for kind in FREE}
     bands = {kind: band(left_out(kind, campaigns)) for kind in FREE}
     bands["grouped_matmul"] = band(grouped_left_out(campaigns, grouped))
     matmul = found["matmul"].values
     plain = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if not kind.startswith("matmul")}
     plain = {f"any_{kind}" if kind.startswith("attention") else kind: fields for kind, fields in plain.items()}
-    attention = attention_fields(name, data, without)
+    attention = _among(kept, KINDS) if kept is not None else attention_fields(name, data, without)
     kinds = attention | plain
     corrections = GROUPED.get(name, NO_CORRECTIONS).written()
     grouped_fields = {"latency": _matmul_latency(matmul), **corrections, "band": bands["grouped_matmul"]}
-    mixture = class_kinds(name, grouped_fields if name in GROUPED else {}, data, without)
+    lone = grouped_fields if name in GROUPED else {}
+    mixture = _among(kept, EXPERTS) if kept is not None else class_kinds(name, lone, data, without)
+    if lone and mixture:
+        mixture["grouped_matmul"]["libraries"]["deepgemm"] = {"dtypes": {"fp8": dict(lone)}}
     kinds = {"matmul": _matmul_fields(name, found, bands), **kinds, **mixture}
     usual = [found for kind, found in bands.items() if "fp8" not in kind]
     for fields in (fields for kind, fields in attention.items() if kind.startswith(USUAL)):
@@ -232,6 +247,15 @@ def class_fields(
     }
 
 
+def _among(kinds: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: kinds[name] for name in names if name in kinds}
+
+
+def _part(name: str) -> float:
+    """What of its last cache a unit of a class's devices keeps weights in."""
+    return 1.0 if name == _CACHED else PARTITION
+
+
 def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, Any]) -> dict[str, Any]:
     """The matmul of a class: shares are the class's own; where a library quantises before fp8, with its kernels."""
     values = found["matmul"].values
@@ -240,6 +264,7 @@ def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, An
         "latency": _matmul_latency(values),
         "tail": {"share": values["tail.share"], "depth": values["tail.depth"]},
         **(cached if name == _CACHED else {}),
+        "kept_weights": {"rate": f"{values['kept_weights.rate']:.3g} B/cycle", "part": _part(name)},
     }
     fp8 = found["matmul fp8, quantised"].values
     quantize = {"latency": f"{fp8['quantize.latency'] * 1e6:.3g} us", "traffic": fp8["quantize.traffic"]}
@@ -263,9 +288,12 @@ def _latency(seconds: float) -> dict[str, str]:
     return {"graph": f"{seconds * 1e6:.3g} us", "eager": f"{(seconds + _EAGER_S) * 1e6:.3g} us"}
 
 
-def class_without(device: HardwareSpec, data: Path) -> Calibration:
-    """The class of a device, on it, as it would be without it: constants and bands from the others alone."""
-    return _on(device, _fields_without(device.name, device.calibration_class, data))
+def class_without(device: HardwareSpec, data: Path, *, plain: bool = False) -> Calibration:
+    """The class of a device, on it, as it would be without it: constants and bands from the others alone.
+
+    ``plain``: without attention, scans and experts, whose fits take longest.
+    """
+    return _on(device, _fields_without(device.name, device.calibration_class, data, plain=plain))
 
 
 def stored_class_without(device: HardwareSpec) -> Calibration:
@@ -278,11 +306,15 @@ def _on(device: HardwareSpec, fields: dict[str, Any]) -> Calibration:
 
 
 @cache
-def _fields_without(device: str, generation: str, data: Path) -> dict[str, Any]:
+def _fields_without(device: str, generation: str, data: Path, *, plain: bool = False) -> dict[str, Any]:
+    return _made_without(device, generation, data, {} if plain else None)
+
+
+def _made_without(device: str, generation: str, data: Path, kept: Mapping[str, Any] | None) -> dict[str, Any]:
     others = [campaign for campaign in class_campaigns(data) if campaign.device.name != device]
     name = generation if generation in CLASSES else "nvidia-tensor-core"
     grouped = [rows for rows in load_grouped(data) if rows.device.name != device]
-    return class_fields(name, others, grouped, data, device)
+    return class_fields(name, others, grouped, data, device, kept)
 
 
 def class_campaigns(data: Path) -> list[Campaign]:
@@ -330,10 +362,11 @@ BOOSTED = (
 )
 
 
-def write(name: str, campaigns: Sequence[Campaign], data: Path) -> None:
-    """Write one class, or leave the old one."""
+def write(name: str, campaigns: Sequence[Campaign], data: Path, *, plain: bool = False) -> None:
+    """Write one class, or leave the old one; of ``plain`` kinds alone, the others stay."""
     path = data_folder("calibrations") / "classes" / f"{name}.yaml"
-    fields = class_fields(name, campaigns, load_grouped(data), data)
+    kept = read_yaml(path)["kinds"] if plain else None
+    fields = class_fields(name, campaigns, load_grouped(data), data, kept=kept)
     fields["kinds"] |= kept_kinds(path)
     for kind, libraries in kept_libraries(path).items():
         fields["kinds"][kind].setdefault("libraries", {}).update(libraries)
@@ -357,10 +390,12 @@ def judged(data: Path) -> dict[str, HardwareSpec]:
     return {name: devices[name] for name in sorted(devices) if name not in device_names() or name == _A100}
 
 
-def write_without(device: HardwareSpec, data: Path) -> None:
+def write_without(device: HardwareSpec, data: Path, *, plain: bool = False) -> None:
     """Write the class of a device as it would be without it, for the scoreboards of docs/accuracy.md."""
-    fields = _fields_without(device.name, device.calibration_class, data)
-    with atomic_writer(LEFT_OUT / f"{device.name}.yaml") as file:
+    path = LEFT_OUT / f"{device.name}.yaml"
+    kept = read_yaml(path)["kinds"] if plain else None
+    fields = _made_without(device.name, device.calibration_class, data, kept)
+    with atomic_writer(path) as file:
         file.write(written(fields))
 
 
@@ -369,6 +404,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fit the classes of NVIDIA GPUs.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/classes/ and benchmarks/left_out/")
+    parser.add_argument("--plain", action="store_true", help="attention, scans and experts stay as the files have them")
     parser.add_argument("--without", default="", help="a correction to leave out, such as tail, to see its worth")
     asked = parser.parse_args()
     campaigns = class_campaigns(asked.data)
@@ -378,9 +414,9 @@ def main() -> int:
         print("\n".join(report(campaigns)))
         return 0
     for name in CLASSES:
-        write(name, campaigns, asked.data)
+        write(name, campaigns, asked.data, plain=asked.plain)
     for device in judged(asked.data).values():
-        write_without(device, asked.data)
+        write_without(device, asked.data, plain=asked.plain)
     return 0
 
 

@@ -21,6 +21,8 @@ import numpy as np
 from device_sets import COMMIT, SEEDS, DeviceSet, of_kind
 from fit_calibrations import EAGER_S, PRIORS, log_errors_of, written
 from measured_sets import MeasuredSet
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 from roofline.calibration.constants import Constants, load_class
 from roofline.calibration.corrections.correction import Prior
@@ -33,6 +35,8 @@ from roofline.hardware.spec import HardwareSpec
 
 MOST_OF_CACHE = 14.7
 """What an L40 reads from its L2, per cycle and unit, in gpu-benches. [B/cycle]"""
+PARTITION = 0.5
+"""Last caches of HBM devices have two partitions, and a unit reads of its own, which copies the other's."""
 _SLOW_MEMORY = 2.0
 """A last cache that reads so many times faster than the memory is told apart."""
 
@@ -204,12 +208,13 @@ def _encoder(library: str, padded: float = 0.0, devices: tuple[str, ...] = (), s
     return Fit("attention_encoder", "bf16", library, free, _SET, (), tuple(known), (), priors, 1.0, devices)
 
 
-_TILED = ("compute", "memory", "latency_s", "tiles.feed", "tiles.split")
+_TILED = ("compute", "memory", "latency_s", "tiles.feed", "tiles.split", "kept_weights.rate")
 FITS = (
     Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("tiles.partial", _NO_PARTIAL),)),
     Fit(
         "matmul", "fp8", "trtllm", ("compute", "tiles.feed", "tiles.split", "quantize.latency", "quantize.traffic"),
-        known=(("tiles.partial", _NO_PARTIAL),), shared=("memory", "latency_s", "last_cache.rate", "ramp"),
+        known=(("tiles.partial", _NO_PARTIAL),),
+        shared=("memory", "latency_s", "last_cache.rate", "ramp", "kept_weights.rate"),
     ),
     _prefill("fa3", "window_edge", "query_tiles.tail", "cache_write.each", known=_WRITTEN),
     _prefill("flashinfer", "cache_write.each", known=_WRITTEN),
@@ -257,6 +262,8 @@ def fitted(fit: Fit, sets: Sequence[MeasuredSet], first: Constants | None = None
     for name in ("last_cache", "working_set"):
         if f"{name}.rate" in (*free, *known):
             known[f"{name}.most"] = MOST_OF_CACHE
+    if "kept_weights.rate" in (*free, *known):
+        known["kept_weights.part"] = 1.0 if cached else PARTITION
     priors = {name: {**_PRIORS, **dict(fit.priors)}[name] for name in free}
     start = _START.replaced({"p": fit.p, **{name: prior.median for name, prior in priors.items()}, **known})
     found = fit_constants(campaigns, start, priors).constants
@@ -315,10 +322,10 @@ def covered(seeds: Sequence[Judged]) -> float:
 def _band_without(dimensions: Any, seeds: Sequence[Judged]) -> tuple[float, float]:
     own = [np.all(seed.values == dimensions, axis=1) for seed in seeds]
     apart = [~np.isin(seed.values, dimensions).any(axis=1) for seed in seeds]
-    logs = [seed.logs[rows] for seed, rows, judges in zip(seeds, apart, own, strict=True) if judges.any()]
-    if not any(map(len, logs)):
-        logs = [seed.logs[~rows] for seed, rows in zip(seeds, own, strict=True)]
-    return _band_of(np.concatenate(logs))
+    used = [rows if judges.any() else np.zeros_like(rows) for rows, judges in zip(apart, own, strict=True)]
+    if not any(rows.any() for rows in used):
+        used = [~rows for rows in own]
+    return _band_of([(seed.logs[rows], seed.values[rows]) for seed, rows in zip(seeds, used, strict=True)])
 
 
 def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) -> dict[str, Any]:
@@ -410,12 +417,28 @@ def first_sets(data: Path, fit: Fit, device: HardwareSpec) -> tuple[DeviceSet, .
 
 def _band(seeds: Sequence[Judged]) -> tuple[tuple[float, float], int]:
     """The band over the rows that each seed did not fit, and how many they are."""
-    logs = np.concatenate([each.logs for each in seeds])
-    return _band_of(logs), len(logs)
+    return _band_of([(each.logs, each.values) for each in seeds]), sum(len(each.logs) for each in seeds)
 
 
-def _band_of(logs: Any) -> tuple[float, float]:
-    return band_of(-logs, np.ones(len(logs)))
+def _band_of(parts: Sequence[tuple[Any, Any]]) -> tuple[float, float]:
+    """The band of rows as ln(predicted / measured) and their dimensions."""
+    logs, values = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return band_of(widened(-logs, values), np.ones(len(logs)))
+
+
+def widened(logs: Any, values: Any) -> Any:
+    """ln(measured / predicted) of rows, what the rows of like dimensions share made as wide as few of them leave it.
+
+    The mean of such rows lies from that of all by Student's t x (1 + 1/n)^(1/2) for n combinations, where a normal
+    deviate would stand for many: the prediction interval of one more. Their scatter about their mean stays.
+    """
+    among, place = np.unique(values, axis=0, return_inverse=True)
+    count, place = len(among), place.reshape(-1)
+    if count < 2:
+        return logs
+    means = np.bincount(place, logs) / np.bincount(place)
+    times = float(student.ppf(0.95, count - 1) / normal.ppf(0.95)) * (1 + 1 / count) ** 0.5
+    return logs + (times - 1) * (means[place] - logs.mean())
 
 
 def _put(kinds: dict[str, Any], fit: Fit, fields: dict[str, Any]) -> None:

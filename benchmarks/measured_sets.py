@@ -103,7 +103,7 @@ class MeasuredSet:
         decoding = "query" in self.sizes and bool(np.all(self.sizes["query"] == 1))
         precision = Precision(self.dtype, self.dtype, self.kept or self.dtype, self.kept)
         cost = operator_cost(op, sizes, precision, decoding=decoding)
-        return replace(cost, alone=True)
+        return replace(cost, alone=True, weight_sets=self.sizes.get("weight_sets", 0))
 
     def _known(self) -> Any:
         """Whether each model dimension of each row has a value to fit: [dimensions, rows]."""

@@ -100,7 +100,7 @@ def size(
     RooflineError, in one line, for whatever is refused.
 
     >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").orders[0].units
-    4
+    3
     """
     terms, targets = Terms.of(options), Targets.of(options, options["latency"])
     edits, limits = options["set"], Limits.of(options)

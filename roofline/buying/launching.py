@@ -72,7 +72,7 @@ def verify_chosen(result: Comparison | Sizing) -> Measuring | None:
     >>> from roofline.buying.api import size
     >>> sized = size("llama-3.1-8b", "h100", load="50 req/s", tpot="30 ms")
     >>> [word for word in verify_chosen(sized).command.split("--") if word.startswith("request-rate")]
-    ['request-rate 12.5 ']
+    ['request-rate 16.6667 ']
     """
     if not result.qualifies:
         return None

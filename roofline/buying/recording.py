@@ -40,7 +40,7 @@ def record(
     ['batch', 'context', 'usd_per_h']
     >>> {name: round(value, 4) for name, value in tape.only("decode.time_s", "max_batch", "usd_per_mtoken").at(
     ...     batch=64, context=4096, usd_per_h=3.0).items()}
-    {'decode.time_s': 0.0186, 'max_batch': 113, 'usd_per_mtoken': 0.2416}
+    {'decode.time_s': 0.0186, 'max_batch': 113, 'usd_per_mtoken': 0.2417}
     """
     recording = Recording.asked(model, hardware, [name for name in letters if name != PRICE], options)
     results = recording.results()
@@ -67,7 +67,7 @@ def record_training(
     ['microbatch', 'batch', 'sequence', 'tokens']
     >>> {name: round(value, 3) for name, value in tape.only("mfu", "days", "fits").at(
     ...     microbatch=1, batch=1024, sequence=8192, tokens=100e9).items()}
-    {'mfu': 0.532, 'days': 14.149, 'fits': 1}
+    {'mfu': 0.532, 'days': 14.155, 'fits': 1}
     """
     if options["days"] is not None:
         msg = "days is searched by train; a tape has the devices of its point, leave it out"

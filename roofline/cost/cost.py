@@ -38,7 +38,8 @@ class Cost:
     flops: contractions. vector_flops: elementwise work. special: transcendental operations. bytes: compulsory traffic.
     dtype: what its contractions run in. shape: what its kernel spreads over a device. kernels: the costs of what eager
     torch runs instead, counted when asked for. decoding: whether it belongs to a decode step. alone: whether it is run
-    by itself, so that a last-level cache may still hold all of it from the run before. A collective has a
+    by itself, so that a last-level cache may still hold all of it from the run before; weight_sets: of how many equal
+    sets of weights those runs take turns, 0 where the weights of each are new. A collective has a
     transfer, the bytes of its message, and those that each device sends over its link. replayed: 1 where an engine
     replays it from a graph, 0 where the host launches it, None where that is the machine's to say; padded: what its
     kernel computes where that graph holds more tokens than the step, None where it is the same. host_s: what the host
@@ -72,6 +73,7 @@ class Cost:
     hosted_bytes: Number = 0
     halves: Number = 1
     even_flops: Number | None = None
+    weight_sets: Number = 0
 
     @property
     def mean_flops(self) -> Number:

@@ -142,6 +142,7 @@ def masked(groups: int, width: int = 64, window: int = 0, *, backward: bool = Fa
 
 KERNELS = [
     cost("matmul", 2.0 * 300 * 5000 * 700, 1e7, MatmulShape(300.0, 5000.0, 700.0, 7e6)),
+    replace(cost("matmul", 2.0 * 5000 * 700, 1e7, MatmulShape(1.0, 5000.0, 700.0, 7e6)), weight_sets=2),
     cost("matmul", 2.0 * 300 * 5000 * 700, 5e6, MatmulShape(300.0, 5000.0, 700.0, 2e6, narrow=1)),
     cost("matmul", 2.0 * 16 * 5000 * 700, 6e7, GroupedShape(8.0, 16.0)),
     replace(

@@ -104,6 +104,18 @@ def test_the_band_that_a_row_is_judged_by_has_not_seen_its_values() -> None:
     assert covered(apart) <= 2 / 3
 
 
+def test_what_few_like_rows_share_is_made_wider_and_their_scatter_is_not() -> None:
+    def shared(combinations: int) -> float:
+        values = np.repeat(np.arange(combinations), 8)[:, None]
+        means, scatter = np.where(values[:, 0] % 2, 0.1, -0.1), np.tile([-0.01, 0.01], 4 * combinations)
+        wide = fit_devices.widened(means + scatter, values).reshape(combinations, 8)
+        assert wide - wide.mean(axis=1, keepdims=True) == pytest.approx(scatter.reshape(combinations, 8))
+        return float(np.abs(wide.mean(axis=1)).mean() / 0.1)
+
+    assert shared(4) == pytest.approx(1.6, abs=0.01)  # Student's t of 3 degrees of freedom, and one more mean
+    assert 1.0 < shared(400) < 1.01
+
+
 def mixtures(untuned: int) -> ExpertSet:
     """Four campaigns of 14 numbers of tokens, timed as by known constants; of one all rows are five times slower."""
     tokens, experts = (column.ravel() for column in np.meshgrid(2.0 ** np.arange(14), [8.0, 16.0, 32.0, 64.0]))

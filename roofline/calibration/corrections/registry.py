@@ -41,6 +41,7 @@ from roofline.calibration.corrections.matmuls import (
 from roofline.calibration.corrections.memory import (
     BlockBandwidth,
     CacheBandwidth,
+    KeptWeights,
     LastCache,
     LongRows,
     Ramp,
@@ -102,6 +103,7 @@ class Corrections(Data):
     cache_bandwidth: CacheBandwidth | None = None
     reuse_bandwidth: ReuseBandwidth | None = None
     last_cache: LastCache | None = None
+    kept_weights: KeptWeights | None = None
     ramp: Ramp | None = None
     row_walk: RowWalk | None = None
     long_rows: LongRows | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.calibration.constants import Constants
-from roofline.calibration.corrections.memory import BlockBandwidth, CacheBandwidth, ReuseBandwidth
+from roofline.calibration.corrections.memory import BlockBandwidth, CacheBandwidth, KeptWeights, ReuseBandwidth
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import (
@@ -50,8 +50,11 @@ def waited_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     if ramp is None:
         return chunks_s(cost, hardware, constants.corrections) + _blocks_s(cost, hardware, constants)
     moved, last = moved_bytes(cost, constants.corrections), constants.corrections.last_cache
-    far = moved - last.near(_activation_bytes(cost), hardware.last_cache) if last else moved
-    return ramp.waited_s(far, hardware.bandwidth * constants.memory)
+    if last:
+        moved = moved - last.near(_activation_bytes(cost), hardware.last_cache)
+    if kept := constants.corrections.kept_weights:
+        moved = moved - _kept_bytes(cost, kept, hardware)
+    return ramp.waited_s(moved, hardware.bandwidth * constants.memory)
 
 
 def _blocks_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
@@ -121,6 +124,10 @@ def least_memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         moved, reused = moved - reused, 0.0
     corrections = constants.corrections
     last = corrections.last_cache or corrections.working_set or corrections.repeated_weights
+    if last is None and (kept := corrections.kept_weights):
+        near = _kept_bytes(cost, kept, hardware)
+        rate = maximum(kept.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
+        return passed + near / rate + (moved - near) / bandwidth
     if last is None:
         return passed + moved / bandwidth
     near = minimum(moved if cost.alone else reused, last.held(hardware.last_cache))
@@ -160,6 +167,10 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         near = last.near(_activation_bytes(cost), hardware.last_cache)
         seconds = near / maximum(last.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
         moved = moved - near
+    if kept := corrections.kept_weights:
+        near = _kept_bytes(cost, kept, hardware)
+        seconds = seconds + near / maximum(kept.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
+        moved = moved - near
     if corrections.ramp:
         seconds = seconds + corrections.ramp.added_s(moved, bandwidth)
     return seconds + moved / bandwidth
@@ -175,6 +186,13 @@ def _resident(cost: Cost, shape: Shape, corrections: Corrections, cache: Number)
         held = held - as_float(shape.state_bytes) / 2  # a state is written where it was read
     near = corrections.working_set.near(held, cache)
     return near if cost.alone else near * _activation_bytes(cost) / compulsory
+
+
+def _kept_bytes(cost: Cost, kept: KeptWeights, hardware: Rates) -> Number:
+    """What of its weights a matmul that is run by itself again and again finds in the last cache. [B]"""
+    if not cost.alone or not isinstance(cost.shape, MatmulShape):
+        return 0.0
+    return kept.near(as_float(cost.shape.weight_bytes), as_float(cost.weight_sets), hardware.last_cache)
 
 
 def _activation_bytes(cost: Cost) -> Number:
