@@ -98,7 +98,8 @@ def staircase(question: TrainingQuestion) -> Staircase:
     fixed = {key for layer in layers for key in layer.streams}
     droppable = sorted((key for key in held if key not in fixed), key=lambda key: (-held[key], key))[:MOST_TENSORS]
     whole = sum(held.values())
-    found = [_stair(layers, frozenset(dropped), held, seconds) for dropped in _subsets(droppable)]
+    beside = _one(steps.memory.held[0].saved[1]) - whole  # which no choice drops: tokens that experts were sent
+    found = [_stair(layers, frozenset(dropped), held, seconds, beside) for dropped in _subsets(droppable)]
     share = math.fsum(held[key] for key in {*droppable, *fixed}) / whole if whole else 1.0
     return Staircase(tuple(_unbeaten(found, whole)), len(droppable), share)
 
@@ -109,11 +110,12 @@ def _subsets(keys: Sequence[Key]) -> Iterator[list[Key]]:
 
 
 def _stair(
-    layers: Sequence[Layer], dropped: frozenset[Key], held: dict[Key, float], seconds: dict[tuple[str, str], float]
-) -> Stair:
+    layers: Sequence[Layer], dropped: frozenset[Key], held: dict[Key, float], seconds: dict[tuple[str, str], float],
+    beside: float,
+) -> Stair:  # fmt: skip
     again = frozenset(name for layer in layers for name in layer.again(dropped))
     policy = Recompute("drop", dropped=dropped, runs=again) if dropped else NOTHING
-    saved = sum(held.values()) - math.fsum(held[key] for key in dropped)
+    saved = beside + sum(held.values()) - math.fsum(held[key] for key in dropped)
     return Stair(policy, saved, math.fsum(seconds[name] for name in again))
 
 
