@@ -48,8 +48,8 @@ def test_a_line_admits_the_best_batch_and_the_load_takes_a_part_of_it() -> None:
     best = compare("llama-3.1-8b", "h100", **asked).rows[0].point
     assert sized is not None
     assert best is not None
-    assert (sized.line.by_meaning["sequences"], sized.replicas) == (best.batch, 4)
-    assert sized.words.startswith("vllm 0.18.0, each of 4 replicas, on h100-sxm-80gb: vllm serve")
+    assert (sized.line.by_meaning["sequences"], sized.replicas) == (best.batch, 3)
+    assert sized.words.startswith("vllm 0.18.0, each of 3 replicas, on h100-sxm-80gb: vllm serve")
 
 
 def test_what_meets_no_target_is_not_launched_and_pools_are_refused() -> None:

@@ -104,8 +104,8 @@ def test_rents_are_paid_over_the_years_and_budgets_may_be_those_of_an_hour() -> 
     assert order.cost is not None
     assert order.cost.to_pay_usd(2) == pytest.approx(order.devices * 2.71 * 8760 * 2)
     assert order.cost.total_usd(2) == order.cost.to_pay_usd(2)
-    assert not sizing(load=50, hardware="h100", budget="10USD/h").qualifies
-    assert sizing(load=50, hardware="h100", budget="11USD/h").orders[0].units == 4
+    assert not sizing(load=50, hardware="h100", budget="8USD/h").qualifies
+    assert sizing(load=50, hardware="h100", budget="9USD/h").orders[0].units == 3
 
 
 def test_owning_costs_the_purchase_and_its_energy() -> None:
