@@ -41,7 +41,6 @@ from roofline.errors import UsageError, near_matches, shown
 from roofline.files.fields import Field, model_validator
 from roofline.kept import padded
 from roofline.number import Number, Truth, exact, is_symbolic, where
-from roofline.options.words import Fusion
 from roofline.schema import Says
 
 A_NAME = "lower-case letters, digits and hyphens such as tensorrt-llm"
@@ -241,13 +240,6 @@ class Engine(Record):
     def most_sequences(self) -> int | None:
         """Sequences in flight at most, None for as many as the cache holds."""
         return (self.max_sequences or {}).get(ANY)
-
-    @property
-    def fuses(self) -> Fusion:
-        """What it runs as one kernel of given code: who serves text and trains nothing has kernels of its own."""
-        if self.kernels == "single":
-            return "none"
-        return "engine" if "decoders" in self.serves and "training" not in self.serves else "inductor"
 
     @property
     def mixed_tokens(self) -> int | None:

@@ -46,7 +46,7 @@ class Conventions:
     @classmethod
     def run_by(cls, engine: Engine, attention: Attention, asked: groups.ExpertLoad | groups.Fused) -> Conventions:
         """What options ask for, with this form of attention; what runs as one kernel is the engine's unless asked."""
-        options = {"fusion": engine.fuses, **given(part(groups.Counting, asked))}
+        options = {"fusion": _fused_by(engine), **given(part(groups.Counting, asked))}
         return cls(attention, **options, apart=engine.kernels == "single")
 
     @classmethod
@@ -85,3 +85,10 @@ STATEMENTS: tuple[str, ...] = (
     "peaks are dense; links are per direction",
 )
 """The conventions in words, printed by ``--explain`` and in the documentation."""
+
+
+def _fused_by(engine: Engine) -> Fusion:
+    """What it runs as one kernel of given code: who serves text and trains nothing has kernels of its own."""
+    if engine.kernels == "single":
+        return "none"
+    return "engine" if "decoders" in engine.serves and "training" not in engine.serves else "inductor"
