@@ -265,6 +265,8 @@ def _attention(
         cached=False,
         values="U",
     )
+    if shape.groups == ONE and shape.head_dim != shape.value_dim:
+        ops = tuple(_of_expanded_latents(op) for op in ops)
     sizes, namer = _sizes_of(shape), statement.namer
     given = _apart([statement.tensor(each, "") for each in kernel.reads[:3]], kernel.reads[:3], namer)
     found = dict(zip(("q", "k", "v"), given, strict=True))
@@ -281,6 +283,17 @@ def _attention(
     local |= statement.local
     names = (name,) if len(stated) == 1 else tuple(f"{name}.{op.name}" for op in stated)
     return tuple(replace(op, name=own, local=local) for op, own in zip(stated, names, strict=True))
+
+
+def _of_expanded_latents(op: Op) -> Op:
+    """Attention whose values are narrower than its keys, as those of expanded latents are: no query shares a key."""
+
+    def without(axes: str) -> str:
+        return " ".join(letter for letter in axes.split() if letter != "G")
+
+    reads, writes = (tuple(replace(each, axes=without(each.axes)) for each in side) for side in (op.reads, op.writes))
+    work = tuple(replace(each, axes=tuple(letter for letter in each.axes if letter != "G")) for each in op.work)
+    return replace(op, reads=reads, writes=writes, work=work)
 
 
 def _sizes_of(shape: Attended) -> dict[str, Extent]:
