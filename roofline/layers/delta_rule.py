@@ -182,7 +182,7 @@ def kimi_delta_attention(
     >>> [op.name for op in kimi_delta_attention(step=True)][:4]
     ['qkv_beta_proj', 'low_rank_proj', 'decay_proj', 'gate_proj']
     >>> print(kimi_delta_attention(step=True, ranked=False)[1])
-    decay_proj: h[B T D], w_delta_decay[D K N] -> channel_decay[B T K N]
+    decay_proj: h[B T D], w_delta_decay[D K N] -> delta_decay[B T K N]
 
     Source: Kimi Linear (arXiv 2510.26692), section 3; ``KimiLinearDeltaAttention`` and ``BailingHybridDeltaAttention``
     of transformers.

@@ -83,7 +83,7 @@ def test_size_has_a_choice_and_a_runner_up() -> None:
     code, text = run("size llama-3.1-8b --hardware h100,mi300x --load 50req/s --tpot 30ms")
     assert code == 0
     assert re.search(r"\nchoice: 4 x mi300x \(band: \d+ to \d+\), 4 replicas on one device each, 7\.96 USD/h", text)
-    assert re.search(r"\nrunner-up: 4 x h100-sxm-80gb \(band: \d+ to \d+\)", text)
+    assert re.search(r"\nrunner-up: 3 x h100-sxm-80gb \(band: \d+ to \d+\)", text)
 
 
 def test_size_without_an_answer_is_exit_4_and_the_nearest_miss() -> None:

@@ -193,7 +193,7 @@ def written(fitted: Calibrator, tmp_path: Path) -> Path:
     device = Device.open("cpu")
     spec = roofs.measured_spec("synthetic", device, {"fp32": 80e9}, 15e9, "synthetic timings")
     fields = calibrating.fields_of_calibration("synthetic", machine(), fitted, 8e-6, "fp32", "synthetic timings")
-    found = calibrating.Calibrated(fields, spec, fitted.fitted, {"read": 15e9}, 80e9, 8e-6, 1, 1.0, False, {})
+    found = calibrating.Calibrated(fields, spec, fitted.fitted, {"read": 15e9}, 80e9, 8e-6, 1, 1.0, False, {}, {})
     spec_path, path = found.write(tmp_path / "Mine_1.yaml")
     assert spec_path.name == "Mine_1-device.yaml"
     return path
