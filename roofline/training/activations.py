@@ -6,8 +6,9 @@ layer's backward pass runs, so that it needs room once, beside what is saved of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from roofline.program.saved import Saved
 from roofline.program.workload import Precision
 from roofline.training.kept.losses import of_scores
 from roofline.training.network import Network
+
+Dispatched: TypeAlias = tuple[Group, Op, Number]
+"""The layers whose experts are sent tokens, the dispatch, and what is kept of these of one layer. [B]"""
 
 
 @frozen
@@ -61,17 +65,21 @@ class Holding:
 
     def under(self, policies: tuple[Recompute, ...]) -> tuple[Activations, ...]:
         """The activations under each of several policies."""
-        whole, working = self._saved(NOTHING), self._working()
-        layer = self._of_a_layer(NOTHING)
+        sent = list(dispatched(self.network, self.sharded, self.sizes, FloatWidths(self.precision)))
+        whole, working = self._saved(NOTHING, sent), self._working()
+        layer = self._of_a_layer(NOTHING, sent)
         found = []
         for policy in policies:
-            kept = whole if policy == NOTHING else self._saved(policy)
-            again = layer * minimum(policy.every, self.layers) - self._of_a_layer(policy) if policy != NOTHING else 0.0
-            found.append(Activations(kept, (working[0], working[1] + again, working[2])))
+            if policy == NOTHING:
+                found.append(Activations(whole, working))
+                continue
+            there = [] if policy.name == "full" else sent
+            again = layer * minimum(policy.every, self.layers) - self._of_a_layer(policy, there)
+            found.append(Activations(self._saved(policy, there), (working[0], working[1] + again, working[2])))
         return tuple(found)
 
-    def _saved(self, policy: Recompute) -> tuple[Number, Number, Number]:
-        """Bytes by place that a microbatch leaves."""
+    def _saved(self, policy: Recompute, sent: Sequence[Dispatched]) -> tuple[Number, Number, Number]:
+        """Bytes by place that a microbatch leaves, with the tokens that experts were ``sent``."""
         place, chunked = self._places(), self.network.loss.tokens is not None
         sums: list[Number] = [0.0, 0.0, 0.0]
         for each in self.network.saved(policy):
@@ -79,21 +87,19 @@ class Holding:
                 continue
             size = of_tensor(each, self.sizes, FloatWidths(self.precision), self.where)
             sums[place[each.group.name]] = sums[place[each.group.name]] + size
-        if policy.name != "full":
-            for group, _, size in dispatched(self.network, self.sharded, self.sizes, FloatWidths(self.precision)):
-                sums[1] = sums[1] + size * group.times(self.sizes)
+        for group, _, size in sent:
+            sums[1] = sums[1] + size * group.times(self.sizes)
         return sums[0], sums[1], sums[2]
 
-    def _of_a_layer(self, policy: Recompute) -> Number:
+    def _of_a_layer(self, policy: Recompute, sent: Sequence[Dispatched]) -> Number:
         """Bytes that the layer which saves most does."""
         layers: dict[str, list[Number]] = {}
         for each in self.network.saved(replace(policy, every=1)):
             if each.group.stacked:
                 size = of_tensor(once(each), self.sizes, FloatWidths(self.precision), self.where)
                 layers.setdefault(each.group.name, []).append(size)
-        if policy.name != "full":
-            for group, _, size in dispatched(self.network, self.sharded, self.sizes, FloatWidths(self.precision)):
-                layers.setdefault(group.name, []).append(size)
+        for group, _, size in sent:
+            layers.setdefault(group.name, []).append(size)
         most: Number = 0.0
         for sizes in layers.values():
             most = maximum(most, added(sizes))
@@ -131,9 +137,7 @@ class Holding:
         return added(whole) * self.network.loss.share(self.sizes)
 
 
-def dispatched(
-    network: Network, sharded: Program, sizes: Sizes, widths: FloatWidths
-) -> Iterator[tuple[Group, Op, Number]]:
+def dispatched(network: Network, sharded: Program, sizes: Sizes, widths: FloatWidths) -> Iterator[Dispatched]:
     """What is kept of tokens that experts were sent, for gradients of these: layers, dispatches, bytes of a layer. [B]
 
     It is there beside the tokens at hand, unless a policy makes whole layers again.
