@@ -65,8 +65,8 @@ def _named(
     name = asked.get("engine")
     if name is None:
         usual = _usual(device, phases)
-        able = [each for each in (*usual, _OF_BLOCKS) if _runs(load_engine(each), device, phases, stored)]
-        return load_engine((able or usual)[0], fields)
+        able = (each for each in (*usual, _OF_BLOCKS) if _runs(load_engine(each), device, phases, stored))
+        return load_engine(next(able, usual[0]), fields)
     if not isinstance(name, str | Path | Engine):
         msg = f"engine {shown(name)}: expected a name, a YAML file or an engine that was loaded"
         raise UsageError(msg)
