@@ -198,7 +198,7 @@ def footer(prediction: Prediction) -> list[str]:
     best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; {kept}"
     known = [f"note: {note}" for note in prediction.notes]
     return [
-        constants_line(prediction.constants),
+        constants_line(prediction.constants, prediction.recipe.compute_dtype),
         *link_lines(prediction.steps.machine.network),
         inputs_line(prediction),
         best,
@@ -206,11 +206,15 @@ def footer(prediction: Prediction) -> list[str]:
     ]
 
 
-def constants_line(constants: ConstantSet) -> str:
-    """Which constants, and how far off they were."""
+def constants_line(constants: ConstantSet, dtype: str) -> str:
+    """Which constants, and how far off they were: matmuls in ``dtype``, where they have a band of their own."""
     if constants.provenance == "datasheet":
         return f"constants: {constants.evidence}"
-    band = band_words(constants.low, constants.high, constants.evidence)
+    low, high, evidence = constants.band("matmul", dtype)
+    band = band_words(low, high, evidence)
+    if evidence != constants.evidence:
+        whole = f"{constants.low:.4g} to {constants.high:.4g} x"
+        band = f"matmuls in {dtype}: {band}; other kinds have bands of their own, or {whole}"
     return f"constants: {constants.provenance} {constants.name}; {band}"
 
 

@@ -286,7 +286,11 @@ def footer(found: Sequence[Row | Order], question: Question, terms: Terms, model
         for curve in (each.curve for each in found)
         for side in (curve, *([curve.pools.prefill.curve] if curve.pools else []))
     ]
-    bands = dict.fromkeys(constants_line(curve.constants) for curve in curves if curve.constants is not None)
+    bands = dict.fromkeys(
+        constants_line(curve.constants, curve.recipe.compute_dtype)
+        for curve in curves
+        if curve.constants is not None and curve.recipe is not None
+    )
     attention = _whose((curve.hardware.name, curve.running.kernels.attention) for curve in curves if curve.running)
     used = [
         _whose((curve.hardware.name, curve.recipe.words) for curve in curves if curve.recipe),
