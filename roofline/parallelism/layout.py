@@ -268,14 +268,15 @@ class Mesh:
     def _heads(self, group: Group, op: Op) -> dict[str, Dims]:
         """K and G -> what splits them. Whose cache is split by position attend to a part of it with all their heads.
 
-        The heads of a cache are whole on the devices that share it: query heads of each group are split further.
+        The heads of a cache are whole on the devices that share it: query heads of each group are split further. Heads
+        of a recurrent state and of a tower have no cache by position, and are split over all devices.
         """
         every, shared = self.active(TENSOR), self.kept_apart
         if not shared:
             return {"K": every, "G": every}
         if self.phase.one_token and reads_positions(op, group):
             return {"K": every - shared, "G": every - shared}
-        return {"K": every - shared if _grouped(Same(group)) else every, "G": every}
+        return {"K": every - shared if _keeps_grouped(Same(group)) else every, "G": every}
 
     @property
     def _tokens(self) -> Dims:
@@ -504,9 +505,11 @@ def _combines(op: Op) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _grouped(group: Same[Group]) -> bool:
-    """Whether query heads come in groups, each with a key/value head of its own."""
-    return any("G" in stored_letters(op) for op in group.it.ops)
+def _keeps_grouped(group: Same[Group]) -> bool:
+    """Whether query heads come in groups, each with a key/value head of its own in a cache by position."""
+    ops = group.it.ops
+    kept = any(tensor.role == "kv_cache" for op in ops for tensor in (*op.reads, *op.writes))
+    return kept and any("G" in stored_letters(op) for op in ops)
 
 
 def reads_positions(op: Op, group: Group) -> bool:

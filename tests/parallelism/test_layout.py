@@ -160,6 +160,24 @@ def test_a_cache_split_by_position_over_tensor_parallel_devices(name: str, layou
         assert flops[0] == pytest.approx(flops[1], rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["qwen3-next-80b-a3b", "kimi-linear-48b-a3b", "minimax-text-01", "gemma-3-4b"])
+def test_a_split_cache_leaves_the_heads_of_states_and_towers_where_they_are(name: str) -> None:
+    """Recurrent states, weights and towers are split over all devices of tp, however a cache is."""
+    program = load_model(name).program()
+    sizes = {**program.sizes, "B": 1, "T": 1, "S": 1 << 10, "M": 64}
+    apart, whole = (
+        [
+            (group.name, op.name, tensor.name, float(tensor.elements(rebind(group.sizes(sizes), op.local))))
+            for phase in program.phases
+            for group, op in shard(program, Layout(tp=16, dcp=dcp)).in_phase(phase)
+            for tensor in (*op.reads, *op.writes)
+            if tensor.role in ("weight", "state", "conv_state") and not op.transfer
+        ]
+        for dcp in (2, 1)
+    )
+    assert apart == whole
+
+
 def test_what_a_split_cache_needs_said() -> None:
     """Queries gathered, sums gathered, contexts scattered in decode; the cache of earlier pieces in prefill."""
     program = shard(load_model("deepseek-v2-lite").program(), Layout(tp=4, dcp=2))
