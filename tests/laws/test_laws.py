@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from strategies import bert_configs, llama_configs
 
 from roofline.calibration.constants import ConstantSet
+from roofline.calibration.corrections.memory import cache_bandwidth
 from roofline.cost.cost import step_cost
 from roofline.cost.residency import footprint
 from roofline.hardware.loading import hardware_names, load_hardware
@@ -354,7 +355,7 @@ def best_share(
     caches = [entry.cache_bandwidth.share for entry in found if entry.cache_bandwidth] if "memory" in names else []
     if "memory" in names:
         lasts = [last for entry in found for last in (entry.last_cache, entry.working_set) if last]
-        rates = [last.highest_bandwidth(device.unit_count, device.cycles_per_s) for last in lasts]
+        rates = [cache_bandwidth(last.most, device.unit_count, device.cycles_per_s) for last in lasts]
         caches += [float(rate) / device.bandwidth for rate in rates]
         caches += [entry.routed_passes.share for entry in found if entry.routed_passes]
     return max(

@@ -15,6 +15,7 @@ from roofline.calibration.corrections.correction import (
     Time,
     Width,
 )
+from roofline.calibration.corrections.memory import cache_bandwidth
 from roofline.classes import frozen
 from roofline.number import Number, ceil_div, maximum, minimum
 
@@ -329,7 +330,7 @@ class HeadBlocks(Correction):
 
     def again_s(self, moved: Number, units: Number, clock: Number) -> Number:
         """Seconds of keys and values that all query heads read, ``moved`` in all. [s]"""
-        return moved / (self.rate * units * clock)
+        return moved / cache_bandwidth(self.rate, units, clock)
 
 
 @frozen
@@ -408,11 +409,3 @@ class WorkingSet(Correction):
     def held(self, cache: Number) -> Number:
         """What of an operator's traffic a cache of so many bytes may serve. [B]"""
         return 1.25 * cache
-
-    def bandwidth(self, units: Number, clock: Number) -> Number:
-        """The rate of the cache, of so many units at ``clock`` [Hz]. [B/s]"""
-        return self.rate * units * clock
-
-    def highest_bandwidth(self, units: Number, clock: Number) -> Number:
-        """The rate that no read from it exceeds. [B/s]"""
-        return self.most * units * clock

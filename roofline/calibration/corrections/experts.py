@@ -156,10 +156,7 @@ class RepeatedWeights(Correction):
         """What of a cache of so many bytes may hold an operator's. [B]"""
         return cache
 
-    def bandwidth(self, units: Number, clock: Number) -> Number:
-        """The rate of the cache, of so many units at ``clock`` [Hz]. [B/s]"""
-        return self.rate * units * clock
-
-    def highest_bandwidth(self, units: Number, clock: Number) -> Number:
-        """The rate that no read from it exceeds. [B/s]"""
-        return self.bandwidth(units, clock)
+    @property
+    def most(self) -> float:
+        """The rate that no read from it exceeds. [B/cycle and unit]"""
+        return self.rate

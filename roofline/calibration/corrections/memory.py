@@ -22,6 +22,15 @@ _ROOM = 0.08
 """Beyond its capacity by so much, a cache that is read in turns has nothing of a round left when the next begins."""
 
 
+def cache_bandwidth(width: Number, units: Number, clock: Number) -> Number:
+    """Bandwidth of a last-level cache: ``width`` bytes per cycle to each of so many units, at ``clock`` [Hz]. [B/s]
+
+    >>> cache_bandwidth(5.0, units=100, clock=2e9)
+    1000000000000.0
+    """
+    return width * units * clock
+
+
 @frozen
 class BlockBandwidth(Correction):
     """Bandwidth of a thread block by itself: ``share`` x its unit's part of the device's, wave by wave.
@@ -109,8 +118,6 @@ class LastCache(Correction):
     >>> cache = LastCache(rate=5.0, most=15.0)
     >>> [round(cache.near(moved, cache=100.0), 1) for moved in (70.0, 75.0, 80.0)]
     [70.0, 40.0, 0.0]
-    >>> cache.bandwidth(units=100, clock=2e9)
-    1000000000000.0
     """
 
     rate: Annotated[Width, Prior(5.0, 0.5)]
@@ -127,17 +134,9 @@ class LastCache(Correction):
         """What of the activations moved the cache serves. [B]"""
         return minimum(moved, maximum(8 * (0.8 * cache - moved), 0.0))
 
-    def bandwidth(self, units: Number, clock: Number) -> Number:
-        """The rate of the cache, of so many units at ``clock`` [Hz]. [B/s]"""
-        return self.rate * units * clock
-
     def held(self, cache: Number) -> Number:
         """What of a cache of so many bytes may hold an operator's. [B]"""
         return cache
-
-    def highest_bandwidth(self, units: Number, clock: Number) -> Number:
-        """The rate that no read from it exceeds. [B/s]"""
-        return self.most * units * clock
 
 
 @frozen
@@ -169,10 +168,6 @@ class KeptWeights(Correction):
         """What of so many bytes of weights, of which ``sets`` are read in turns, the cache serves. [B]"""
         over = maximum(sets * weights / maximum(self.part * cache, 1.0) - 1.0, 0.0)
         return weights * minimum(sets, 1.0) * maximum(1.0 - over / _ROOM, 0.0)
-
-    def bandwidth(self, units: Number, clock: Number) -> Number:
-        """The rate of the cache, of so many units at ``clock`` [Hz]. [B/s]"""
-        return self.rate * units * clock
 
 
 @frozen

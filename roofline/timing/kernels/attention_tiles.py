@@ -62,7 +62,7 @@ def _keys_in_turn(shape: AttentionShape, count: Number, units: Number, correctio
     assert tiles is not None
     assert key is not None
     keys, width = as_float(shape.keys), as_float(shape.head_dim)
-    cut, cuts = _cut(shape), split.cuts(count)
+    cut, cuts = _window_cuts(shape, full=True), split.cuts(count)
     whole, parts = tiles.of_block(keys, cut), split.tiles(keys, cut)
     key_s = cuts * split.each * width + (1.0 - cuts) * key.seconds(width)
     gone = cuts * parts * split.keys + (1.0 - cuts) * whole
@@ -74,10 +74,11 @@ def _keys_in_turn(shape: AttentionShape, count: Number, units: Number, correctio
     return searched + (spread * spread + alone * alone) ** 0.5
 
 
-def _cut(shape: AttentionShape) -> Number:
-    """1 where a window is full, so that keys before it are taken to be cut off; else 0."""
+def _window_cuts(shape: AttentionShape, *, full: bool) -> Number:
+    """1 where there are more keys than a window spans, or, with ``full``, as many: a cache keeps no more; else 0."""
     keys, window = _floats(shape.keys, shape.window)
-    return minimum(maximum(keys - window + 1.0, 0.0), 1.0) * as_float(shape.windowed)
+    beyond = keys - window + 1.0 if full else keys - window
+    return minimum(maximum(beyond, 0.0), 1.0) * as_float(shape.windowed)
 
 
 def _searched_s(
@@ -129,8 +130,7 @@ def _ragged(shape: AttentionShape, tiles: QueryTiles, corrections: Corrections) 
     edge, whole = corrections.window_edge, corrections.key_tiles
     if edge is None and whole is None:
         return 0.0
-    queries, keys, window = _floats(shape.queries, shape.keys, shape.window)
-    cut = minimum(maximum(keys - window, 0.0), 1.0) * as_float(shape.windowed)
+    cut, queries = _window_cuts(shape, full=False), as_float(shape.queries)
     tokens = minimum(tiles.rows_of(as_float(shape.head_dim)) / tiles.together(as_float(shape.groups)), queries)
     if whole is not None:
         return whole.ragged(queries, tokens, cut)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from roofline.calibration.constants import Constants
-from roofline.calibration.corrections.memory import BlockBandwidth, CacheBandwidth, KeptWeights, ReuseBandwidth
+from roofline.calibration.corrections.memory import (
+    BlockBandwidth,
+    CacheBandwidth,
+    KeptWeights,
+    ReuseBandwidth,
+    cache_bandwidth,
+)
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import (
@@ -81,10 +87,7 @@ def before_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         return moved / bandwidth
     operand = as_float(2 * cost.shape.rows * cost.shape.depth)
     near = moved * last.near(operand, hardware.last_cache) / operand
-    return (
-        near / maximum(last.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
-        + (moved - near) / bandwidth
-    )
+    return near / _cache_rate(last.rate, hardware, bandwidth) + (moved - near) / bandwidth
 
 
 def unpacked_s(cost: Cost, hardware: Rates, constants: Constants) -> tuple[Number, Number]:
@@ -126,18 +129,16 @@ def least_memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     last = corrections.last_cache or corrections.working_set or corrections.repeated_weights
     if last is None and (kept := corrections.kept_weights):
         near = _kept_bytes(cost, kept, hardware)
-        rate = maximum(kept.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
-        return passed + near / rate + (moved - near) / bandwidth
+        return passed + near / _cache_rate(kept.rate, hardware, bandwidth) + (moved - near) / bandwidth
     if last is None:
         return passed + moved / bandwidth
     near = minimum(moved if cost.alone else reused, last.held(hardware.last_cache))
-    rate = maximum(last.highest_bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
-    return passed + near / rate + (moved - near) / bandwidth
+    return passed + near / _cache_rate(last.most, hardware, bandwidth) + (moved - near) / bandwidth
 
 
 def _reached_share(constants: Constants) -> Number:
     """The largest share of the bandwidth that anything reaches, the cache too; 1 at least."""
-    cache = _cache_rate(constants.corrections)
+    cache = _cache_share(constants.corrections)
     reached = maximum(1.0, constants.memory)
     return maximum(reached, cache.share) if cache else reached
 
@@ -148,7 +149,7 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     bandwidth = hardware.bandwidth * constants.memory
     if corrections.routed_passes and isinstance(cost.shape, RowShape):
         return corrections.routed_passes.seconds(moved, hardware.bandwidth)
-    if cache := _cache_rate(corrections):
+    if cache := _cache_share(corrections):
         near = cache.near(moved, hardware.last_cache)
         return (near / cache.share + (moved - near) / constants.memory) / hardware.bandwidth
     seconds: Number = 0.0
@@ -156,20 +157,19 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         moved = as_float(cost.shape.weight_bytes)  # what is routed passes beside it
     if corrections.repeated_weights and cost.alone and isinstance(cost.shape, GroupedShape):
         near = corrections.repeated_weights.near(moved, hardware.last_cache)
-        rate = corrections.repeated_weights.bandwidth(hardware.unit_count, hardware.cycles_per_s)
-        rate = maximum(rate, bandwidth)
+        rate = _cache_rate(corrections.repeated_weights.rate, hardware, bandwidth)
         return near / rate + (moved - near) / bandwidth
     if corrections.working_set and isinstance(cost.shape, _KEEPING):
         near = moved * _resident(cost, cost.shape, corrections, hardware.last_cache)
-        rate = maximum(corrections.working_set.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
+        rate = _cache_rate(corrections.working_set.rate, hardware, bandwidth)
         return near / rate + (moved - near) / bandwidth
     if last := corrections.last_cache:
         near = last.near(_activation_bytes(cost), hardware.last_cache)
-        seconds = near / maximum(last.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
+        seconds = near / _cache_rate(last.rate, hardware, bandwidth)
         moved = moved - near
     if kept := corrections.kept_weights:
         near = _kept_bytes(cost, kept, hardware)
-        seconds = seconds + near / maximum(kept.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
+        seconds = seconds + near / _cache_rate(kept.rate, hardware, bandwidth)
         moved = moved - near
     if corrections.ramp:
         seconds = seconds + corrections.ramp.added_s(moved, bandwidth)
@@ -206,7 +206,12 @@ def _activation_bytes(cost: Cost) -> Number:
     return as_float(cost.bytes) if isinstance(cost.shape, RowShape) else 0.0
 
 
-def _cache_rate(corrections: Corrections) -> CacheBandwidth | ReuseBandwidth | None:
+def _cache_rate(width: Number, hardware: Rates, bandwidth: Number) -> Number:
+    """What a cache of so many bytes per cycle and unit serves at: the memory's ``bandwidth`` at least. [B/s]"""
+    return maximum(cache_bandwidth(width, hardware.unit_count, hardware.cycles_per_s), bandwidth)
+
+
+def _cache_share(corrections: Corrections) -> CacheBandwidth | ReuseBandwidth | None:
     return corrections.cache_bandwidth or corrections.reuse_bandwidth
 
 
