@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,19 @@ from roofline.calibration.provenance import constants_of, load_published
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction
 from roofline.timing.engine_choice import read_engine
+from roofline.timing.operator import time_operator
 
 
 def predict(every: MeasuredSet, constants: Any) -> OperatorPrediction:
     """The prediction of the rows to judge by; a runtime whose kernels were timed has its own calibration."""
     rows = every.held_out()
     engine = read_engine({"engine": None, "constants": None}, rows.device, None)
-    clock = OperatorClock(rows.device, engine, constant_set(every, constants), rows.dtype, rows.operator)
-    return clock.time(rows.kind, rows.dtype, rows.sizes)
+    known = constant_set(every, constants)
+    found = OperatorClock(rows.device, engine, known, rows.dtype, rows.operator).time(rows.kind, rows.dtype, rows.sizes)
+    if not rows.blocked:
+        return found
+    told = time_operator(rows.cost(), rows.device, known.of(rows.kind, "graph", dtype=f"{rows.dtype}_block"))
+    return replace(found, time_s=told.time_s, low_s=told.low_s, high_s=told.high_s)
 
 
 def constant_set(rows: MeasuredSet, constants: Any) -> ConstantSet:
@@ -129,7 +135,7 @@ def group_of(rows: MeasuredSet) -> str:
         return "norms, elementwise, embedding, A100" if streams else f"{kind} 16-bit, A100"
     if is_fitted_here(rows):
         return f"{kind} fp32, A100 PCIe, V100, P100*"
-    return f"{kind} {rows.dtype}, device left out"
+    return f"{kind} {rows.dtype}{' by block' if rows.blocked else ''}, device left out"
 
 
 def band(data: Path, constants: Any) -> tuple[int, float, float]:

@@ -28,7 +28,10 @@ _MOST = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Campaign:
-    """Timed operators of one kind on one device; ``kind`` is that of constants, with fp32 and fp8 matmuls apart."""
+    """Timed operators of one kind on one device; ``kind`` is that of constants, with fp32 and fp8 matmuls apart.
+
+    In fp8 those with scales by block, of DeepGEMM, are apart from those with one scale, timed with what quantises.
+    """
 
     name: str
     kind: str
@@ -53,7 +56,7 @@ def _on_devices(data: Path) -> Iterable[Campaign]:
     for each in load_device_sets(data):
         if each.kind == "matmul":
             campaign = _campaign(each.rows)
-            yield replace(campaign, kind="matmul fp8, quantised") if each.rows.dtype == "fp8" else campaign
+            yield campaign
 
 
 def weighted(campaigns: Sequence[Campaign]) -> list[Timed]:
@@ -69,7 +72,8 @@ def weighted(campaigns: Sequence[Campaign]) -> list[Timed]:
 def _campaign(rows: MeasuredSet) -> Campaign:
     kind = rows.constants_kind
     thin = rows.where(np.arange(len(rows)) % max(1, -(-len(rows) // _MOST)) == 0)
-    apart = f"{kind} {rows.dtype}" if kind == "matmul" and rows.dtype in ("fp32", "fp8") else kind
+    dtype = f"{rows.dtype}_block" if rows.blocked else rows.dtype
+    apart = f"{kind} {dtype}" if kind == "matmul" and rows.dtype in ("fp32", "fp8") else kind
     return Campaign(rows.name, apart, rows.device, tuple(thin.timed()))
 
 

@@ -60,8 +60,8 @@ _MATMUL = ("compute", "flop_energy", "memory", "latency_cycles", "tail.share", "
            "kept_weights.rate")  # fmt: skip
 FREE = {
     "matmul": _MATMUL,
-    "matmul fp8": (),
-    "matmul fp8, quantised": ("quantize.latency", "quantize.traffic"),
+    "matmul fp8_block": (),
+    "matmul fp8": ("quantize.latency", "quantize.traffic"),
     "matmul fp32": ("compute",),
     "attention_prefill": ("compute", "memory", "latency_s"),
     "attention_decode": ("compute", "memory", "latency_s"),
@@ -257,7 +257,10 @@ def _part(name: str) -> float:
 
 
 def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, Any]) -> dict[str, Any]:
-    """The matmul of a class: shares are the class's own; where a library quantises before fp8, with its kernels."""
+    """The matmul of a class: shares are the class's own; where a library quantises before fp8, with its kernels.
+
+    Kernels that multiply in fp8 with one scale are within the band of those that were timed, with what quantises.
+    """
     values = found["matmul"].values
     cached = {"last_cache": {"rate": f"{values['last_cache.rate']:.3g} B/cycle", "most": f"{MOST_OF_CACHE} B/cycle"}}
     plain = {
@@ -266,11 +269,12 @@ def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, An
         **(cached if name == _CACHED else {}),
         "kept_weights": {"rate": f"{values['kept_weights.rate']:.3g} B/cycle", "part": _part(name)},
     }
-    fp8 = found["matmul fp8, quantised"].values
+    fp8 = found["matmul fp8"].values
     quantize = {"latency": f"{fp8['quantize.latency'] * 1e6:.3g} us", "traffic": fp8["quantize.traffic"]}
-    quantised = {**plain, "quantize": quantize, "band": bands["matmul fp8, quantised"]}
+    quantised = {**plain, "quantize": quantize, "band": bands["matmul fp8"]}
     wide = {dtype: {"latency": plain["latency"], "band": bands["matmul fp32"]} for dtype in _UNTAILED}
-    dtypes = {"fp8": {**plain, "band": bands["matmul fp8"]}, **wide}
+    narrow = {dtype: {**plain, "band": bands[f"matmul {dtype}"]} for dtype in ("fp8", "fp8_block")}
+    dtypes = {**narrow, **wide}
     return {**plain, "band": bands["matmul"], "dtypes": dtypes, "libraries": {"trtllm": {"dtypes": {"fp8": quantised}}}}
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from roofline.cost.cost import Cost, operator_cost
+from roofline.cost.kernel_shapes import MatmulShape
 from roofline.fitting.operators import Timed
 from roofline.hardware.loading import load_hardware, read_hardware_fields, spec_from_fields
 from roofline.hardware.spec import HardwareSpec
@@ -43,7 +44,7 @@ class MeasuredSet:
 
     sizes: arrays, one per size of the kind. measured_s: [s]. operator: its name inside a model. runtime: whose kernels.
     host_time: whether the times include what the host does. kept: the dtype of caches, states, if another.
-    apart: whether new states are made in fp32 beside the old ones.
+    apart: whether new states are made in fp32 beside the old ones. blocked: whether blocks of weights have scales.
     """
 
     name: str
@@ -58,6 +59,7 @@ class MeasuredSet:
     host_time: bool = False
     kept: str = ""
     apart: bool = False
+    blocked: bool = False
 
     def __len__(self) -> int:
         return len(self.measured_s)
@@ -103,6 +105,8 @@ class MeasuredSet:
         decoding = "query" in self.sizes and bool(np.all(self.sizes["query"] == 1))
         precision = Precision(self.dtype, self.dtype, self.kept or self.dtype, self.kept)
         cost = operator_cost(op, sizes, precision, decoding=decoding)
+        if isinstance(cost.shape, MatmulShape):
+            cost = replace(cost, shape=replace(cost.shape, blocked=self.blocked))
         return replace(cost, alone=True, weight_sets=self.sizes.get("weight_sets", 0))
 
     def _known(self) -> Any:
@@ -169,7 +173,8 @@ def _infersim_gemm(data: Path) -> Iterable[MeasuredSet]:
     for gpu in ("h800", "h20"):
         rows = [row for row in _read(data, "infersim/gemm.csv") if row["gpu"] == gpu]
         once = list({tuple(row.items()): row for row in rows}.values())
-        yield _matmul(f"GEMM fp8, {gpu.upper()}", other_device(gpu), "fp8", once, "latency_us", 1e-6, {})
+        rows_of = _matmul(f"GEMM fp8 by block, {gpu.upper()}", other_device(gpu), "fp8", once, "latency_us", 1e-6, {})
+        yield replace(rows_of, blocked=True)
 
 
 def _neusight_gemm(data: Path) -> Iterable[MeasuredSet]:

@@ -175,6 +175,11 @@ class Recipe:
         return computes_in(self.weights, self.activations)
 
     @property
+    def timed_dtype(self) -> str:
+        """Whose constants the layers' matmuls take: in fp8 those with scales by block are of kernels of their own."""
+        return "fp8_block" if self.compute_dtype == "fp8" and self.weights.depth else self.compute_dtype
+
+    @property
     def computed(self) -> tuple[str, ...]:
         """The dtypes that contractions run in: the layers' matmuls, then all others."""
         rest = self.precision

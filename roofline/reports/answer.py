@@ -37,7 +37,7 @@ def text(prediction: Prediction, *, operators: bool = False, wide: bool = False,
         [*verdict(prediction), *_compression_lines(prediction)],
         costliest_lines(prediction),
         [
-            constants_line(prediction.constants, prediction.recipe.compute_dtype),
+            constants_line(prediction.constants, prediction.recipe.timed_dtype),
             *link_lines(prediction.steps.machine.network),
             _inputs(prediction),
             *notes,

@@ -198,7 +198,7 @@ def footer(prediction: Prediction) -> list[str]:
     best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; {kept}"
     known = [f"note: {note}" for note in prediction.notes]
     return [
-        constants_line(prediction.constants, prediction.recipe.compute_dtype),
+        constants_line(prediction.constants, prediction.recipe.timed_dtype),
         *link_lines(prediction.steps.machine.network),
         inputs_line(prediction),
         best,

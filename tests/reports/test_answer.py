@@ -51,6 +51,19 @@ def test_the_costliest_operators_are_those_of_the_request() -> None:
     assert f"--operators prints all {len(taken)}" in costliest_lines(prediction)[-1]
 
 
+@pytest.mark.parametrize(
+    ("model", "hardware", "dtype", "timed"),
+    [("llama-3.1-8b", "h100", "bf16", "bf16"), ("llama-3.1-8b", "h100", "fp8", "fp8"),
+     ("deepseek-v3", "8xh200", None, "fp8_block")],
+)  # fmt: skip
+def test_the_line_of_constants_tells_the_band_of_the_matmuls_that_run(
+    model: str, hardware: str, dtype: str | None, timed: str
+) -> None:
+    prediction = predict(model, hardware, dtype=dtype)
+    low, high, _ = prediction.constants.band("matmul", timed)
+    assert f"matmuls in {timed}: 90 % band {low:.4g} to {high:.4g} x" in text(prediction)
+
+
 def test_an_input_that_is_not_as_usual_is_named() -> None:
     plain = answer("predict", "gpt2", "--hardware", "t4")
     assert "reserve" not in plain.splitlines()[-1]

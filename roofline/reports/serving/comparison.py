@@ -287,7 +287,7 @@ def footer(found: Sequence[Row | Order], question: Question, terms: Terms, model
         for side in (curve, *([curve.pools.prefill.curve] if curve.pools else []))
     ]
     bands = dict.fromkeys(
-        constants_line(curve.constants, curve.recipe.compute_dtype)
+        constants_line(curve.constants, curve.recipe.timed_dtype)
         for curve in curves
         if curve.constants is not None and curve.recipe is not None
     )
