@@ -39,7 +39,8 @@ from roofline.version import versions
 class Row:
     """Hardware in a comparison: its best batch under the targets, or the one that misses them by the least.
 
-    ``misses`` are the reasons why it does not qualify. ``cost`` is None where ``no_cost`` says why. ``tie``: the 90 %
+    ``misses`` are the reasons why it does not qualify, ``excess`` by what factor it is beyond the worse of the targets.
+    ``cost`` is None where ``no_cost`` says why. ``tie``: the 90 %
     band of the ratio to the first row contains 1. ``unsure``: at the slow end of its band it would miss. ``alone``: one
     sequence at a time, where no target says how fast is fast enough.
     """
@@ -52,6 +53,7 @@ class Row:
     unsure: tuple[str, ...] = ()
     tie: bool = False
     alone: OperatingPoint | None = None
+    excess: float = 0.0
 
     @property
     def hardware(self) -> Hardware:
@@ -195,9 +197,10 @@ def compare_hardware(
     of each prompt that is said to be cached lies. ``apart``: the pool that encodes, the same for each.
 
     Rows that qualify come first; among them those with a price, the cheapest million tokens first; then the most tokens
-    per second and device. Where the question asks for ``pools``, hardware of several devices has a row too with prefill
-    and decode on devices of their own. Raises UsageError without hardware, or where no two devices are, and for a batch
-    of none.
+    per second and device. Of those that do not, the ones that miss the targets by the least come first, as of the
+    layouts of one hardware the one that does. Where the question asks for ``pools``, hardware of several devices has a
+    row too with prefill and decode on devices of their own. Raises UsageError without hardware, or where no two devices
+    are, and for a batch of none.
     """
     if batch is not None and not (isinstance(batch, int) and 1 <= batch <= MAX_LENGTH):
         msg = f"batch {batch!r}: expected a whole number from 1 to {MAX_LENGTH}"
@@ -250,7 +253,8 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms, batch
     unsure = tuple(targets.misses(point.ttft.high, point.tpot.high))
     lone = batch is None and targets.none and curve.pools is None
     alone = point_at(curve, 0, curve.replicas) if lone else None
-    return Row(curve, point, misses, cost, no_cost, unsure if not misses else (), alone=alone)
+    excess = float(targets.excess(point.ttft.value, point.tpot.value))
+    return Row(curve, point, misses, cost, no_cost, unsure if not misses else (), alone=alone, excess=excess)
 
 
 def _no_batch(curve: Curve, batch: int) -> str:
@@ -275,7 +279,8 @@ def _rank(row: Row) -> tuple[Any, ...]:
     if row.point is None:
         return (2, 0, -row.curve.devices, str(row.curve.who))
     price = (0, row.cost.mix(1.0)) if row.cost else (1, -row.point.device_tokens_per_s)
-    return (0 if row.qualifies else 1, *price, str(row.curve.who))
+    beyond = (0, 0.0) if row.qualifies else (1, row.excess)
+    return (*beyond, *price, str(row.curve.who))
 
 
 def _pace(row: Row) -> tuple[Any, ...]:

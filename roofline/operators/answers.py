@@ -55,7 +55,7 @@ class OpAnswer(Answer):
     low_s: Annotated[float, Says("low end of the band of the time", "s")]
     high_s: Annotated[float, Says("high end of the band of the time", "s")]
     bound_by: Annotated[Bound, Says("the largest share")]
-    link_bytes: Annotated[float, Says("what a device sends to others", "B")]
+    link_bytes: Annotated[float, Says("what a device sends to others in a ring", "B")]
     shares: Annotated[SharesAnswer, Says("what the time is made of")]
     provenance: Annotated[str, Says("where the constants come from: datasheet, class, published or calibrated")]
     band: Annotated[BandAnswer, Says("how sure the time is")]

@@ -122,6 +122,9 @@ def _caches(program: Program) -> Iterator[Condition]:
     if not held:
         yield Condition("dcp", "splits a cache, and attention reads none", lambda x: x.dcp == 1)
     yield from map(_held_alike, sorted(held))
+    if any("s" in (tensor.stored or tensor.axes) for _, _, tensor in program.caches()):
+        for flag in ("cp", "dcp"):
+            yield Condition(flag, "splits a cache by position, not one of compressed entries", _unsplit(flag))
 
 
 def _held_alike(heads: int) -> Condition:

@@ -247,7 +247,8 @@ class Mesh:
         experts, meant = asked.expert, asked.meant
         found: dict[str, Dims] = {}
         for letter, meaning in asked.split:
-            if not (meaning == "S" and not self.phase.one_token and letter in asked.touched):
+            read_whole = letter in asked.touched or op.kind == "attention"
+            if not (meaning == "S" and not self.phase.one_token and read_whole):
                 found[letter] = heads[meaning] if meaning in heads else self._split(meaning, experts)
         if "K" not in found:
             found.pop("G", None)
@@ -309,11 +310,14 @@ class Mesh:
             parts["B"] = Gathered("B", self.count(across), each)
             if isinstance(each, Part):
                 parts["A"] = EachReceived(each)
-        groups = {
+        groups: dict[str, Binding] = {
             x: Within(bound, parts)
             for x, bound in op.local.items()
             if x.islower() and callable(bound) and not x.startswith(ANONYMOUS)
         }
+        if "k" in groups and "S" in op.local:  # keys that a token of the whole sequence sees, however S reads them
+            attended = op.local["k"]
+            groups["k"] = Part(attended, "k", self.count(splits["S"])) if "S" in splits else attended
         return {**op.local, **parts, **groups}
 
     def shares(self, op: Op) -> dict[str, Dims]:
@@ -542,10 +546,13 @@ class _Asked:
 @lru_cache(maxsize=4096)
 def _asked_of(group: Same[Group], op: Same[Op]) -> _Asked:
     _check_mixed(op.it)
+    touched = frozenset(touched_letters(op.it))
     meant = {letter: _meaning(letter, group.it, op.it) for letter in stored_letters(op.it)}
+    if "W" in meant and "W" not in touched:  # a cache that has room for a window of positions
+        meant["W"] = "S"
     mixed = set() if op.it.kind == "attention" else {meant[letter] for letter in op.it.mixes.split()}
     split = tuple((letter, meaning) for letter, meaning in meant.items() if meaning not in mixed)
-    return _Asked(meant, split, frozenset(touched_letters(op.it)), is_expert(op.it), _combines(op.it))
+    return _Asked(meant, split, touched, is_expert(op.it), _combines(op.it))
 
 
 def _check_mixed(op: Op) -> None:

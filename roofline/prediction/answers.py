@@ -66,7 +66,7 @@ class FiguresAnswer(TypedDict):
     mfu: Annotated[float, Says("model FLOPs utilisation: time of flops at the peak / time_s, the mean over stages")]
     mbu: Annotated[float, Says("model bandwidth utilisation: time of bytes at the bandwidth / time_s, the mean over "
                                "stages")]  # fmt: skip
-    link_bytes: Annotated[float, Says("what a device sends to others", "B")]
+    link_bytes: Annotated[float, Says("what a device sends to others in a ring", "B")]
     bound_by: Annotated[Bound, Says("the largest share")]
     intensity: Annotated[float | None, Says("arithmetic intensity: flops / bytes; null where no bytes move", "FLOP/B")]
 

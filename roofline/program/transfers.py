@@ -56,3 +56,20 @@ def bus_bytes(operation: str, message_bytes: Number, devices: Number) -> Number:
         msg = f"collective {operation!r}: {near_matches(operation, PASSES)}"
         raise UsageError(msg)
     return PASSES[operation] * message_bytes * (devices - 1) / devices
+
+
+def sent_bytes(form: str, operation: str, message_bytes: Number, devices: Number) -> Number:
+    """Bytes that each of ``devices`` sends over its link in a form of a collective: a ring's, unless it sends others.
+
+    Where a switch adds up, a device sends the message and its part of the sum; in one shot, all to everyone.
+
+    >>> sent_bytes("in-switch", "all_reduce", 1024, 8), sent_bytes("one-shot", "all_reduce", 1024, 8)
+    (1152.0, 7168)
+    >>> sent_bytes("ring", "all_reduce", 1024, 8) == bus_bytes("all_reduce", 1024, 8)
+    True
+    """
+    if form == "in-switch":
+        return message_bytes * (devices + 1) / devices
+    if form == "one-shot":
+        return message_bytes * (devices - 1)
+    return bus_bytes(operation, message_bytes, devices)

@@ -20,6 +20,7 @@ from roofline.program.axes import Binding
 from roofline.program.conventions import STATEMENTS
 from roofline.program.op import Op, Tensor, Work
 from roofline.program.phases import Phase
+from roofline.program.transfers import sent_bytes
 from roofline.program.workload import Precision
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import band_words, count, quantity
@@ -209,11 +210,13 @@ def _collective(op: Op, cost: Cost, timing: Timing, on: Grounds) -> Iterator[str
     (message,) = op.reads or op.writes
     local = ", ".join(f"{letter} = {_bound(value)}" for letter, value in op.local.items() if _bound(value))
     yield f"{op}  x {single(cost.count):g}{f'  with {local}' if local else ''}"
-    size, sent = (quantity(single(value), "bytes") for value in (cost.message_bytes, cost.link_bytes))
+    chosen = str(timing.mean().form)
+    each = sent_bytes(chosen, op.transfer.operation, single(cost.message_bytes), single(op.transfer.devices))
+    size, sent = (quantity(value, "bytes") for value in (single(cost.message_bytes), each))
     what = f"{op.transfer.operation} over {op.transfer.over} {single(op.transfer.devices):g}"
     yield f"  {what}: message = {_traffic(message, on.precision)} = {size}; each device sends {sent}"
     time, bound = (quantity(single(value), "time_s") for value in (timing.time_s, timing.bound_s))
-    form = f"{timing.mean().form} (roofline/timing/collectives.py)"
+    form = f"{chosen} (roofline/timing/collectives.py)"
     yield f"  time = {form} = {time}, band {band(timing)}; at best {bound}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from roofline.calibration.kernels import NO_LIBRARY
 from roofline.operators.predict_op import OperatorPrediction, in_words
+from roofline.program.transfers import sent_bytes
 from roofline.reports.prediction import band_words, quantity
 from roofline.units import format_figures
 
@@ -25,7 +26,11 @@ def op_text(prediction: OperatorPrediction) -> str:
     if prediction.vector_flops:
         counts.append(f"{quantity(prediction.vector_flops, 'flops')} elementwise")
     if link:
-        counts.append(f"{prediction.form}; each device sends {quantity(prediction.link_bytes, 'bytes')}")
+        operation, message, devices = (
+            in_words(x, prediction.sizes[x]) for x in ("operation", "message_bytes", "devices")
+        )
+        sent = sent_bytes(prediction.form, operation, message, devices)
+        counts.append(f"{prediction.form}; each device sends {quantity(sent, 'bytes')}")
     else:
         counts.append(quantity(prediction.bytes, "bytes"))
     if prediction.flops:

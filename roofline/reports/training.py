@@ -183,7 +183,8 @@ def _footer(step: TrainingStep) -> list[str]:
         constants_line(q.request.constants, "fp8" if q.recipe.narrow else q.recipe.computes),
         f"engine {q.request.engine.words}, attention {_attention(step)}, schedule {q.schedule.words}",
         f"gradients add up in {q.recipe.gradients}; states: {q.optimizer.source}",
-        "MFU counts the model's FLOPs, HFU recomputed ones too; without writing checkpoints, without failures",
+        f"MFU counts the model's FLOPs against the peak in {q.recipe.computes}, HFU recomputed ones too; without "
+        "writing checkpoints, without failures",
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import exp, isnan, log, sqrt
+from math import exp, inf, isnan, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -244,14 +244,17 @@ def nearest_column(curve: Curve, targets: Targets) -> int | None:
 
 
 def standing(curve: Curve, targets: Targets) -> tuple[bool, float]:
-    """By what the layouts of one hardware are ranked: whether one meets the targets, and what a device of it serves.
+    """By what the layouts of one hardware are ranked: whether one meets the targets, and how well.
 
-    Requests per second and device at the best column; where none meets the targets, at the nearest.
+    Requests per second and device at the best column; where none meets the targets, the less it exceeds them at the
+    nearest the more: minus the factor by which it does.
     """
-    best = best_column(curve, targets)
-    column = nearest_column(curve, targets) if best is None else best
-    rate = 0.0 if column is None else float(curve.of("requests_per_s")[column]) / curve.devices
-    return best is not None, rate
+    if (best := best_column(curve, targets)) is not None:
+        return True, float(curve.of("requests_per_s")[best]) / curve.devices
+    column = nearest_column(curve, targets)
+    if column is None:
+        return False, -inf
+    return False, -float(targets.excess(curve.of("ttft_s")[column], curve.of("tpot_s")[column]))
 
 
 def least_column(curve: Curve, requests_per_s: float, targets: Targets, slack: Grid | float = 1.0) -> int | None:

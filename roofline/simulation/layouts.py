@@ -110,5 +110,8 @@ def _curves(question: Question, hardware: Hardware, options: SimulateOptions) ->
         return [each.curve for each in ordered], f"requests served with {clients:,} in flight"
     asked = Targets.of(options)
     able = [each for each in curves(question, [its]) if each.state is not None and not each.problem]
-    reason = "requests served at full load" if asked.none else "requests served within the mean targets"
-    return sorted(able, key=lambda each: standing(each, asked), reverse=True), reason
+    ranked = sorted(able, key=lambda each: standing(each, asked), reverse=True)
+    if asked.none:
+        return ranked, "requests served at full load"
+    meets = bool(ranked) and standing(ranked[0], asked)[0]
+    return ranked, "requests served within the mean targets" if meets else "nearness to the mean targets, met by none"

@@ -107,5 +107,5 @@ class TrainingStepAnswer(TypedDict):
     tokens_per_s: NotRequired[Annotated[float, Says("tokens trained on, all devices", "tokens/s")]]
     flops: NotRequired[Annotated[float, Says("the model's operations of contractions in a step", "FLOP")]]
     six_nd: NotRequired[Annotated[float, Says("6 x parameters x tokens of a step", "FLOP")]]
-    mfu: NotRequired[Annotated[float, Says("model FLOPs utilisation")]]
+    mfu: NotRequired[Annotated[float, Says("model FLOPs utilisation, of the peak in bf16 under fp8 recipes")]]
     hfu: NotRequired[Annotated[float, Says("hardware FLOPs utilisation: with what is made again")]]

@@ -13,7 +13,9 @@ from roofline.buying.economics import ApiPrices, usd_per_million
 from roofline.buying.ranking import Row
 from roofline.models.model import load_model
 from roofline.reports.serving.comparison import comparison_text
+from roofline.serving.batch_sweep import curves
 from roofline.serving.operating_points import Band, OperatingPoint, Targets, ratio_band
+from roofline.serving.scenario import read_question
 
 MODEL = load_model("llama-3.1-8b")
 MIXED = "8xh100,8xmi300x,l40s,t4,h100,aws-p5-48xlarge"
@@ -153,6 +155,18 @@ def test_nothing_qualifies_and_every_row_says_why() -> None:
         "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.34 GB on each) or --dtype w8a16 does (9.69 GB)",
     )
     assert reasons["h100-sxm-80gb"][0].startswith("TPOT ")
+
+
+@pytest.mark.parametrize("target", ["tpot", "ttft"])
+def test_what_misses_is_shown_in_the_layout_that_is_nearest(target: str) -> None:
+    """No layout at one sequence is nearer: neither the one that serves the most, nor another device's."""
+    rows = comparison(**{"hardware": "2xh100,2xl40s", "tpot": None, "ttft": None, target: "100 us"}).rows
+    assert [row.excess for row in rows] == sorted(row.excess for row in rows)
+    for row in rows:
+        able = [curve for curve in curves(read_question(MODEL), [row.hardware]) if not curve.problem]
+        least = min(float(curve.of(f"{target}_s")[curve.holds].min()) for curve in able)
+        assert not row.qualifies
+        assert getattr(point(row), target).value == pytest.approx(least, rel=1e-12)
 
 
 def test_a_size_of_what_no_unit_holds_says_how_many_do() -> None:

@@ -178,6 +178,29 @@ def test_a_split_cache_leaves_the_heads_of_states_and_towers_where_they_are(name
     assert apart == whole
 
 
+@pytest.mark.parametrize("name", ["llama-4-scout", "minimax-m3", "deepseek-v3.2", "gemma-3-1b"])
+@pytest.mark.parametrize("length", [100, 3000, 20_000])
+def test_context_parallelism_deals_out_a_cache_and_its_attention_once(name: str, length: int) -> None:
+    """Whatever a layer sees, chunks, windows, picked blocks or tokens: all devices together have what one would."""
+    program = load_model(name).program()
+    parts, sizes = shard(program, Layout(cp=4)), {**program.sizes, "B": 1, "T": 1, "S": length, "M": 1}
+
+    def kept(each: Program) -> float:
+        return float(sum(each.resident(*found, sizes) for found in each.caches()))
+
+    def attended(each: Program, phase: Phase) -> float:
+        step = {"B": 2.0, "T": 1.0 if phase.one_token else float(length), "S": float(length)}
+        return sum(
+            float(cost.count * cost.flops)
+            for cost in step_cost(each, phase, step, HALF)
+            if cost.name.rpartition(".")[2] == "attention"
+        )
+
+    assert 4 * kept(parts) == pytest.approx(kept(program), rel=1e-12)
+    for phase in (Phase.PREFILL, Phase.DECODE):
+        assert 4 * attended(parts, phase) == pytest.approx(attended(program, phase), rel=1e-12)
+
+
 def test_what_a_split_cache_needs_said() -> None:
     """Queries gathered, sums gathered, contexts scattered in decode; the cache of earlier pieces in prefill."""
     program = shard(load_model("deepseek-v2-lite").program(), Layout(tp=4, dcp=2))
@@ -228,6 +251,11 @@ def test_what_a_split_cache_needs_said() -> None:
         ),
         ("qwen3-30b-a3b", Layout(tp=16, dcp=8), "cache of 4 heads alike (qwen3-30b-a3b); dcp can be 1, 2, 4"),
         ("mamba-130m", Layout(dcp=2), "dcp 2 splits a cache, and attention reads none (mamba-130m); dcp can be 1"),
+        (
+            "deepseek-v4-flash",
+            Layout(cp=2),
+            "cp 2 splits a cache by position, not one of compressed entries (deepseek-v4-flash); cp can be 1",
+        ),
         ("gpt2", Layout(tp=3, sp=3), "sp 3 does not divide the prompt of 64 tokens among the devices of cp"),
     ],
 )

@@ -17,7 +17,7 @@ from roofline.errors import WorkloadError
 from roofline.hardware.loading import load_every_hardware, load_hardware
 from roofline.operators.predict_op import predict_op
 from roofline.prediction.fleet import Fleet, fleet_of
-from roofline.program.transfers import PASSES
+from roofline.program.transfers import PASSES, sent_bytes
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import LinkUse, Network, generation_of, network_of
 
@@ -249,6 +249,7 @@ def test_op_collective() -> None:
     one = predict_op("collective", "8xh100", operation="all_reduce", message_bytes=10**6, devices=8)
     assert (one.form, one.flops, one.link_bytes, one.bound_by) == ("in-switch", 0, 1_750_000, "latency")
     assert one.low_s <= one.time_s <= one.high_s
+    assert sent_bytes(one.form, "all_reduce", 10**6, 8) / one.bound_s == pytest.approx(450e9)  # as its answer tells
     assert one.share_latency + one.share_link == pytest.approx(1)
     engines = [predict_op("collective", "8xh100", operation="all_reduce", message_bytes=4096, engine=name)
                for name in ("torch-compile", "vllm", "tensorrt-llm")]  # fmt: skip
