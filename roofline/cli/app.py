@@ -8,7 +8,8 @@ import shutil
 import signal
 import sys
 import warnings
-from typing import NoReturn
+from pathlib import Path
+from typing import NoReturn, TextIO
 
 import click
 
@@ -332,6 +333,7 @@ def _missing(failure: click.MissingParameter) -> str:
 def main() -> NoReturn:
     """Run the command line: data to stdout, one line to stderr for whatever the user got wrong."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to fail
@@ -358,6 +360,11 @@ def main() -> NoReturn:
     if code == 130:
         interrupted()
     sys.exit(code or 0)
+
+
+def _nowhere() -> TextIO:
+    """What is written to in place of a standard stream that whoever started the command had closed."""
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _told(

@@ -92,6 +92,9 @@ def find_source(model: str | Path | Mapping[str, Any]) -> Source:
         msg = f"model: given {type(given).__name__}, expected a preset's name, a path to a config.json or its fields"
         raise ConfigError(msg)
     text, path = str(model), Path(model)
+    if not text.strip():
+        msg = "model: an empty name; expected a preset's name, or a path such as . for the folder at hand"
+        raise ConfigError(msg)
     if is_code(text):
         msg = f"{shown(text)} is code; trace it: roofline models record, or roofline.trace(module, inputs) in Python"
         raise ConfigError(msg)

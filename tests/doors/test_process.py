@@ -27,6 +27,12 @@ def test_a_full_disk_behind_the_output_is_told_in_a_line(flag: str) -> None:
     assert (done.returncode, done.stderr) == (3, "roofline: standard output: No space left on device\n")
 
 
+def test_a_closed_output_or_error_stream_is_no_traceback() -> None:
+    """As under ``>&-`` and ``2>&-``: what is written goes nowhere, and the exit code is as ever."""
+    closed = "import sys; sys.stdout = sys.stderr = None; sys.argv[1:] = ['models', 'show', 'bogus']\n"
+    assert run(f"{closed}from roofline.cli.start import main; main()").returncode == 3
+
+
 def test_an_interruption_while_loading_is_told_in_a_line() -> None:
     importing = "import builtins; real = builtins.__import__\n"
     stopped = "def stop(name, *a):\n    if name == 'roofline.cli': raise KeyboardInterrupt\n    return real(name, *a)\n"
