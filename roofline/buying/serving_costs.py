@@ -23,7 +23,7 @@ from roofline.program.traffic.traffic import Traffic
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import OperatingPoint
-from roofline.serving.pools.encode_pool import Encoders
+from roofline.serving.pools.encode_pool import EncodeDeployment
 
 
 @frozen
@@ -162,7 +162,7 @@ def cost_over_batches(curve: Curve, traffic: Traffic, terms: Terms) -> Any | Non
     return usd_per_million(hourly, rate, 1.0)
 
 
-def encoders_cost(encoders: Encoders, devices: int, terms: Terms) -> tuple[Offer, HourlyCost] | str:
+def encoders_cost(encoders: EncodeDeployment, devices: int, terms: Terms) -> tuple[Offer, HourlyCost] | str:
     """The price of so many devices that encode, and what an hour costs, the energy by their TDP; else why not."""
     one = replace(encoders.hardware, count=1)
     return hourly_cost(one, devices, one.device.tdp or 0.0, terms)

@@ -504,7 +504,7 @@ def is_expert(op: Op) -> bool:
 
 def _combines(op: Op) -> bool:
     """Whether an operator of experts adds up, or deals out, what they say of a token, and has no weights of theirs."""
-    tensors = [set(tensor.letters) for tensor in (*op.reads, *op.writes)]
+    tensors = [set(tensor.letters) for tensor in (*op.reads, *op.writes) if tensor.letters]  # but a scale of all
     return not any(letters & {"E", "X"} for letters in tensors) and not all("A" in letters for letters in tensors)
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 from roofline.errors import UsageError
 from roofline.parallelism.dimensions import Degree
-from roofline.parallelism.layout import TENSOR, Dims, Layout, Mesh, Part
-from roofline.parallelism.sharding import Flow, State, read_first, sends
+from roofline.parallelism.layout import TENSOR, Dims, Layout, Mesh, Part, is_expert
+from roofline.parallelism.sharding import ROUTED, Flow, State, read_first, sends
 from roofline.program.axes import Binding
 from roofline.program.backward import gradient
 from roofline.program.op import Op, Tensor, Work, collective
@@ -112,6 +112,7 @@ class _Backward:
         first = read_first([group])
         self._enter(group, first)
         for op in shared_loss(group.ops):
+            self._find_as_sent(group, op)
             flow.run(group, op)
             if self.unnamed:
                 _write_unnamed(flow, op, self.of_weights)
@@ -133,6 +134,16 @@ class _Backward:
             if tensor.gradient_of and tensor.name not in self.flow.states:
                 home = {place: self.flow.mesh.home(letter) for place, letter in enumerate(tensor.letters)}
                 self.flow.states[tensor.name] = [State({place: dims for place, dims in home.items() if dims})]
+
+    def _find_as_sent(self, group: Group, op: Op) -> None:
+        """What experts were sent forward they kept, in each of its copies: it is not dispatched once more."""
+        if not is_expert(op):
+            return
+        splits, states = self.flow.mesh.splits(group, op), self.flow.states
+        routed = splits.get("A", frozenset()) | splits.get("X", frozenset())
+        for tensor in op.reads:
+            if tensor.name in states and "A" not in tensor.letters and not tensor.gradient_of:
+                states[tensor.name].append(states[tensor.name][-1].moved(routed, ROUTED))
 
     def _reduce(self, tensor: Tensor, local: Mapping[str, Binding]) -> None:
         """The sum of a weight's gradient; where states rest split, each device has its part, and gathers the weight."""

@@ -17,7 +17,7 @@ from roofline.serving.continuous_batching import SteadyState
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import HandOver
 from roofline.serving.occupancy import Occupancy
-from roofline.serving.pools.encode_pool import Encoders
+from roofline.serving.pools.encode_pool import EncodeDeployment
 from roofline.serving.scenario import Running
 from roofline.timing.engine_choice import caution
 
@@ -72,7 +72,7 @@ class Curve:
     kernels: str = ""
     reads: str = ""
     below: str = ""
-    encoders: Encoders | None = None
+    encoders: EncodeDeployment | None = None
 
     @property
     def dtype(self) -> str:

@@ -221,41 +221,24 @@ class StepClock:
 
         Of a ``part`` of the operators alone, and of one of so many ``halves``.
         """
-        if part is not None:
-            return self._own_part(new, context, part, halves)
-        prefilling = new > 1.0
-        decoding = len(new) - int(np.count_nonzero(prefilling))
-        checked, later = decoding * self._checked, context + (self._checked - 1) if self._checked > 1 else context
-        if decoding == len(new):
-            replayed = self._replayed(Phase.DECODE, checked)
-            alone = self._stream(Phase.DECODE, replayed).one(float(decoding), new, later, _even(decoding))
-            return float(self._rows.decode(replayed, decoding) + alone)
-        tokens, prompts = int(np.add.reduce(new)) - decoding, len(new) - decoding
-        replayed = self._replayed(Phase.PREFILL, tokens + checked)
-        seconds = self._rows.mixed(replayed, decoding, tokens, prompts)
-        weights: Grid = np.multiply(prefilling, 1.0 / prompts)
-        seconds += self._stream(Phase.PREFILL, replayed).one(float(prompts), new, context, weights)
-        if decoding:
-            weights = np.multiply(~prefilling, 1.0 / decoding)
-            seconds += self._stream(Phase.DECODE, replayed).one(float(decoding), new, later, weights)
-        return float(seconds)
-
-    def _own_part(self, new: Grid, context: Grid, part: _Part, halves: int) -> float:
+        rows, stream = (part.rows, part.stream) if part else (self._rows, self._stream)
         prefilling = new > 1.0
         prompts = int(np.count_nonzero(prefilling))
-        decoding, tokens = len(new) - prompts, int(np.add.reduce(new)) - (len(new) - prompts)
-        phase = Phase.PREFILL if prompts else Phase.DECODE
-        replayed = self._replayed(phase, tokens + decoding * self._checked)
-        seconds = part.rows.either(replayed, *(-(-count // halves) for count in (decoding, tokens, prompts)))
-        if part.stream is None:
+        decoding = len(new) - prompts
+        tokens = int(np.add.reduce(new)) - decoding if prompts else 0
+        replayed = self._replayed(Phase.PREFILL if prompts else Phase.DECODE, tokens + decoding * self._checked)
+        counts = decoding, tokens, prompts
+        seconds = rows.either(replayed, *(counts if halves == 1 else (-(-count // halves) for count in counts)))
+        if stream is None:
             return seconds
-        lengths = ((Phase.DECODE, ~prefilling, decoding, context + (self._checked - 1)),
-                   (Phase.PREFILL, prefilling, prompts, context))  # fmt: skip
-        for each, mask, count, attended in lengths:
-            if count:
-                weights: Grid = np.multiply(mask, 1.0 / count)
-                seconds += part.stream(each, replayed).one(count / halves, new, attended, weights)
-        return seconds
+        if prompts:
+            weights: Grid = np.multiply(prefilling, 1.0 / prompts)
+            seconds += stream(Phase.PREFILL, replayed).one(prompts / halves, new, context, weights)
+        if decoding:
+            later = context + (self._checked - 1) if self._checked > 1 else context
+            weights = np.multiply(~prefilling, 1.0 / decoding) if prompts else _even(decoding)
+            seconds += stream(Phase.DECODE, replayed).one(decoding / halves, new, later, weights)
+        return float(seconds)
 
     def steps(self, batches: Grid) -> Grid:
         """The times of many steps: an array of (steps, requests, 2), without a request where new tokens are 0. [s]

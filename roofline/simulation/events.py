@@ -10,7 +10,7 @@ from typing import TypeAlias
 from roofline.program.workload import MAX_LENGTH
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.ledger import Ledger
-from roofline.simulation.pools import Encoders
+from roofline.simulation.pools import EncodeQueue
 from roofline.simulation.scheduler import Replica
 
 Router: TypeAlias = Callable[[Sequence[Replica], int], Replica]
@@ -48,7 +48,7 @@ ROUTERS: dict[str, Router] = {
 
 def run(
     ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router, decoding: Sequence[Replica] = (),
-    *, encoders: Encoders | None = None,
+    *, encoders: EncodeQueue | None = None,
 ) -> None:  # fmt: skip
     """Have all requests served; what happens to them is written into the ledger.
 
@@ -79,7 +79,7 @@ def run(
 
 def _submitted(
     ledger: Ledger, coming: list[_Coming], replicas: Sequence[Replica], routed: Callable[[int], Replica],
-    encoders: Encoders | None,
+    encoders: EncodeQueue | None,
 ) -> Iterable[Replica]:  # fmt: skip
     """Encode and route what arrives now, submit what front ends let out; the replicas that have more to look at."""
     now, woken = coming[0][0], {}

@@ -24,7 +24,7 @@ _POINTS = 64
 
 
 @dataclass(slots=True)
-class Encoders:
+class EncodeQueue:
     """The devices of a pool at work: each is free again at ``free``; ``seconds`` is the time of a request on one, and
     then that of its hand-over. [s]
     """
@@ -44,9 +44,9 @@ class Encoders:
         return ends + sent
 
 
-def encoders_of(pool: EncodePool, pace: float) -> Encoders:
+def encode_queue(pool: EncodePool, pace: float) -> EncodeQueue:
     """The devices of a pool that encodes, idle, each step at ``pace`` times its time."""
-    return Encoders((pool.seconds * pace, pool.sends_s), [0.0] * pool.devices)
+    return EncodeQueue((pool.seconds * pace, pool.sends_s), [0.0] * pool.devices)
 
 
 @frozen(eq=False)

@@ -34,7 +34,7 @@ from roofline.simulation.job import JobCost
 from roofline.simulation.layouts import choose
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.load import Offered
-from roofline.simulation.pools import encoders_of
+from roofline.simulation.pools import encode_queue
 from roofline.simulation.statistics import Outcome, counted_of, outcome
 from roofline.simulation.workload import Workload, read_workload
 from roofline.timing.engine_choice import caution
@@ -91,7 +91,7 @@ class Simulation:
         many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.schedulers
         full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many), self._shared(many))
         first, *then = d.at_work(full, self.workload.hits, _AS_EXPECTED[: len(d.pools)], self.asked.seed)
-        encoders = encoders_of(d.encoding, 1.0) if d.encoding else None
+        encoders = encode_queue(d.encoding, 1.0) if d.encoding else None
         run(full, Arrivals.at(np.zeros(many)), first, round_robin, *then, encoders=encoders)
         ended = np.sort(full.finished)
         start, end = many // 4, 3 * many // 4
@@ -308,7 +308,7 @@ def serve(
     """Have the requests of a ledger served as they arrive, the steps of each pool at its pace times their time."""
     many = len(deployment.pools)
     pools = deployment.at_work(ledger, workload.hits, paces[:many], asked.seed)
-    encoders = encoders_of(deployment.encoding, paces[many]) if deployment.encoding else None
+    encoders = encode_queue(deployment.encoding, paces[many]) if deployment.encoding else None
     first, *then = pools
     run(ledger, asked.arrivals(workload), first, ROUTERS[asked.router], *then, encoders=encoders)
     return outcome(ledger, pools, targets, warm=asked.steady, encoders=encoders)

@@ -11,7 +11,7 @@ from roofline.number import Grid
 from roofline.serving.curve import groups_of
 from roofline.serving.operating_points import Target, Targets
 from roofline.simulation.ledger import Ledger
-from roofline.simulation.pools import Encoders
+from roofline.simulation.pools import EncodeQueue
 from roofline.simulation.scheduler import Replica
 
 PERCENTILES = (50, 90, 95, 99)
@@ -87,7 +87,7 @@ class PoolUse:
         )  # fmt: skip
 
     @classmethod
-    def encoding(cls, encoders: Encoders, seconds: float) -> PoolUse:
+    def encoding(cls, encoders: EncodeQueue, seconds: float) -> PoolUse:
         """That of devices which encode, one request a step, and keep nothing."""
         busy = encoders.busy_s / (seconds * len(encoders.free))
         return cls("encode", len(encoders.free), busy, busy, encoders.requests, 0.0, 0.0, 0.0)
@@ -141,7 +141,7 @@ class Outcome:
 
 def outcome(
     ledger: Ledger, pools: Sequence[Sequence[Replica]], targets: Targets, *, warm: bool,
-    encoders: Encoders | None = None,
+    encoders: EncodeQueue | None = None,
 ) -> Outcome:  # fmt: skip
     """The figures of a run that is over; without ``warm`` all requests count."""
     replicas = [replica for pool in pools for replica in pool]

@@ -136,7 +136,7 @@ def price_microbatch(
         costs = step_cost(sharded, phase, sizes, precision)
         forward = {(each.group.name, each.op.name): each for each in found}
         for (group, op, place), cost in zip(stated, costs, strict=True):
-            if _is_exchange(op, weights) or (phase is Phase.BACKWARD and _is_kept(op)):
+            if _is_exchange(op, weights):
                 continue
             cause = cause_of(op, cost, phase, weights)
             kept = _shaped(op, cost, group, {**sharded.sizes, **sizes}) if cause == "matmul_weight_gradients" else cost
@@ -262,11 +262,6 @@ def _is_exchange(op: Op, weights: frozenset[str]) -> bool:
     if op.transfer is None:
         return False
     return op.writes[0].gradient_of in weights or op.writes[0].name in weights
-
-
-def _is_kept(op: Op) -> bool:
-    """Whether a dispatch sends again what experts have kept of the forward pass: no gradient."""
-    return op.transfer is not None and op.transfer.dispatches and not op.writes[0].gradient_of
 
 
 def _exchanges_of(

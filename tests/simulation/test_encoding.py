@@ -10,7 +10,7 @@ import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.simulation.events import ROUTERS, run
 from roofline.simulation.ledger import Ledger
-from roofline.simulation.pools import Encoders
+from roofline.simulation.pools import EncodeQueue
 from roofline.simulation.scheduler import Replica
 
 STEP = 1.01  # of a sequence that decodes; a prompt of ten takes 1.1 s
@@ -20,7 +20,7 @@ ASKED = {"prompt": 200, "generate": 20, "requests": 60, "seed": 3}
 def served(times: tuple[float, ...], lengths: tuple[int, int] = (10, 3), **how: float) -> tuple[Ledger, Replica]:
     ledger = Ledger.of(*(np.full(len(times), length) for length in lengths))
     replica = Replica(0, PlainClock(), room(), ledger, 100, encode_s=how.get("encode_s", 0.0))
-    encoders = Encoders((how["encodes"], how["sends"]), [0.0] * int(how["devices"])) if "encodes" in how else None
+    encoders = EncodeQueue((how["encodes"], how["sends"]), [0.0] * int(how["devices"])) if "encodes" in how else None
     run(ledger, at(*times), [replica], ROUTERS["round-robin"], encoders=encoders)
     return ledger, replica
 

@@ -114,6 +114,14 @@ def test_tokens_go_to_experts_narrow_and_come_back_wide() -> None:
     assert of[1] / of[0] == pytest.approx(8 / 12)
 
 
+def test_a_scale_that_all_share_brings_no_token_back_from_its_expert() -> None:
+    """Four messages as in 16 bits, however a pass finds the scale of what experts wrote before it casts that."""
+    asked: dict[str, Any] = {"model": "mixtral-8x7b", "hardware": "16xh100", "ep": 8, "batch": 16, "zero": 3}
+    wide, dynamic = (sorted(_sent_bytes(step(**asked, dtype=name)).values()) for name in ("bf16-mixed", "fp8-fsdp"))
+    assert len(dynamic) == 4
+    assert dynamic == wide
+
+
 def _sent_bytes(found: TrainingStep) -> dict[str, float]:
     """Bytes of what goes to experts and back, by operator."""
     own = [each for each in found.steps.passes.operators if each.cause == "expert_parallel"]

@@ -17,7 +17,7 @@ from roofline.program.traffic.lengths import NOTHING
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import End
-from roofline.serving.pools.encode_pool import EncodePool, Encoders
+from roofline.serving.pools.encode_pool import EncodeDeployment, EncodePool
 from roofline.serving.scenario import Question
 
 
@@ -58,7 +58,7 @@ class EncodingApart:
             pool = EncodePool.of(request, shown, reserve, receiver, curve.hardware.count)
         except WorkloadError as failure:
             return replace(curve, problem=str(failure))
-        encoders = Encoders(self.hardware, pool)
+        encoders = EncodeDeployment(self.hardware, pool)
         most = pool.requests_per_s / curve.replicas if bounded else np.inf
         pools = replace(curve.pools, encode_s=encoders.seconds[0]) if curve.pools else None
         found = replace(curve, state=curve.state.after(encoders.seconds, most), encoders=encoders, pools=pools)
@@ -70,13 +70,13 @@ class EncodingApart:
         return found
 
 
-def encoders_needed(encoders: Encoders, requests_per_s: float, headroom: float, unit: int) -> int:
+def encoders_needed(encoders: EncodeDeployment, requests_per_s: float, headroom: float, unit: int) -> int:
     """The devices, whole units of them, that encode so many requests a second with a part of the time left free."""
     return ceil(ceil(requests_per_s * encoders.pool.seconds / (1 - headroom) * (1 - 1e-9)) / unit) * unit
 
 
 def with_encoders(
-    cost: ServingCost | None, why: str, encoders: Encoders, devices: int, terms: Terms
+    cost: ServingCost | None, why: str, encoders: EncodeDeployment, devices: int, terms: Terms
 ) -> tuple[ServingCost | None, str]:
     """The cost of replicas and of the devices that encode for them, or None and why there is none."""
     if cost is None:

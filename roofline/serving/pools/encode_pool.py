@@ -95,7 +95,7 @@ class EncodePool:
 
 
 @frozen(eq=False)
-class Encoders:
+class EncodeDeployment:
     """A pool that encodes for a curve's replicas, and the hardware that it is of."""
 
     hardware: Hardware
