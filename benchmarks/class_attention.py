@@ -6,7 +6,7 @@ cycles, but where two generations of clocks showed microseconds to fit better.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from fit_devices import FITS, Fit, fitted, in_cycles, judged
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration.constants import Constants
+from roofline.calibration.corrections.registry import Corrections
 from roofline.fitting.operators import band_of
 from roofline.hardware.loading import load_hardware
 
@@ -42,6 +43,7 @@ _OTHERS = {
     # an A100 has no sound rows of grouped heads, and none of latents
     **{(name, "trtllm", kind): (_L, _H) for name in ("nvidia-ampere", "nvidia-gddr") for kind in
        ("attention_decode", *_LATENT)},
+    ("nvidia-gddr", "trtllm", "latent_attention_prefill"): (_L,),
     **{("nvidia-ampere", "trtllm", kind): (_A, _L, _H, _B) for kind in (*_SCANS, "quantize")},
     # an A100's scans are of an older release
     **{("nvidia-gddr", "trtllm", kind): (_L, _H, _A, _B) for kind in (*_SCANS, "quantize")},
@@ -49,9 +51,20 @@ _OTHERS = {
 }  # fmt: skip
 _SAME_KERNEL = {(name, "vllm", "delta_rule_prefill"): "sglang" for name in ("nvidia-ampere", "nvidia-gddr")}
 """Before Hopper vLLM runs the Triton kernel of flash-linear-attention, as SGLang does everywhere."""
+_SAME_TILES = {("nvidia-gddr", "trtllm", "latent_attention_prefill"): "attention_prefill"}
+"""Before Hopper TensorRT-LLM's prefill over latents is the granular kernel of fmha_v2, 192 and 128 wide, as that of an
+A100 is for any head (fmhaRunner.cpp). Neither a packed pass nor a window goes with it.
+"""
+_UNSPLIT = {("nvidia-gddr", "trtllm", "latent_attention_decode"): 6.78}
+"""And its decode the same kernel, 576 and 512 wide, a tile of 64 heads for each sequence, which goes through all keys:
+2 x 576 bytes while a unit multiplies 64 x (576 + 512), 1,024 FLOP a cycle, at the 0.8 of its peak that all decode is
+given. [B/cycle]
+"""
 KINDS = ("attention_prefill", "attention_decode", "attention_encoder", *_LATENT, *_SCANS, "quantize")
 _ANOTHER_RELEASE = [("l40s", kind) for kind in _LATENT]
 """Rows of a release whose kernels no other device was timed with: no band is from leaving them out."""
+_SHOWN = ("spilled_tiles",)
+"""Corrections whose constants are read from a kernel and the device, not fitted."""
 _ALIKE = {"mamba2_prefill": "delta_rule_prefill"}
 """Whose constants a kind has that one device alone was timed in, where that one is left out."""
 _SHARED = [("mamba2_prefill", "trtllm")]
@@ -67,10 +80,10 @@ _IN_SECONDS = {
 """Times that do not follow the clock: between an A100 and an L40S they are alike in seconds."""
 
 
-def attention_fields(name: str, data: Path, without: str = "") -> dict[str, Any]:
+def attention_fields(name: str, data: Path, without: str = "", only: Collection[str] = KINDS) -> dict[str, Any]:
     """The attention kinds of a class, as its file has them, with ``without`` left out of donors and bands."""
     kinds = {}
-    for kind in KINDS:
+    for kind in (kind for kind in KINDS if kind in only):
         found = [(library, _donated(name, library, kind, data, without)) for library in DONORS[name]]
         entries = {library: fields for library, fields in found if fields}
         if entries:
@@ -83,6 +96,7 @@ def _donated(name: str, library: str, kind: str, data: Path, without: str) -> di
     """The fields of one library's kernels, in each dtype that they were timed in; none where no donor has rows."""
     plain = _donated_in("bf16", name, library, kind, data, without)
     narrow = _donated_in("fp8", name, library, kind, data, without) if plain else {}
+    narrow = narrow or _narrowed(name, library, kind, plain, data, without)
     return plain | ({"dtypes": {"fp8": narrow}} if narrow else {})
 
 
@@ -93,11 +107,48 @@ def _donated_in(dtype: str, name: str, library: str, kind: str, data: Path, with
         shared = (kind, library) in _SHARED and dtype == "bf16"
         return _donated_in(dtype, name, library, _ALIKE[kind], data, without) if shared else {}
     found, clock = _fitted(name, fit, donors, data), load_hardware(donors[0]).cycles_per_s
+    if fit.kind != kind:
+        found = found.without("packed_pass").without("window_edge")
+    if (unsplit := _UNSPLIT.get((name, library, kind))) and donors != _L:
+        found = found.replaced({"unsplit": unsplit})
     kept = _IN_SECONDS.get(library, _IN_SECONDS[""])
     seconds = kind == "attention_decode" and library == "trtllm"
     siblings = set(donors) <= set(_SIBLINGS.get(name, ()))
     band = _band_of_siblings(name, fit, donors, data) if siblings else _band_of_others(kind, data, without)
     return in_cycles(found, clock, kept, latency=not seconds) | {"band": band}
+
+
+def _narrowed(name: str, library: str, kind: str, plain: dict[str, Any], data: Path, without: str) -> dict[str, Any]:
+    """The fields in fp8 where no donor was timed in it: those in 16 bits, with the shares that others reach of theirs.
+
+    And what the kernels themselves show. None where they show nothing.
+    """
+    own = [dict(fit.known) for fit in _fits(kind, library, "fp8", DONORS[name][library][0][0]) if fit.devices]
+    shown = {of: value for each in own for of, value in each.items() if of.startswith(_SHOWN)}
+    pairs = list(_in_both(kind, library, data, without)) if shown else []
+    if not pairs:
+        return {}
+    shares = {
+        share: plain[share] * np.exp(np.mean([np.log(fp8.value(share) / bf16.value(share)) for bf16, fp8 in pairs]))
+        for share in ("compute", "memory")
+    }
+    written = {share: float(f"{value:.3g}") for share, value in shares.items()}
+    return plain | written | Corrections().replaced(shown).written()
+
+
+def _in_both(kind: str, library: str, data: Path, without: str) -> Iterator[tuple[Constants, Constants]]:
+    """The constants of each device that was timed in 16 bits and in fp8."""
+    for device in (*_H, *_B, *_L):
+        fits = [fit for dtype in ("bf16", "fp8") for fit in _fits(kind, library, dtype, device)]
+        if device != without and len(fits) == 2 and all(_rows(fit, device, data) for fit in fits):
+            bf16, fp8 = (_fitted("", fit, (device,), data) for fit in fits)
+            yield bf16, fp8
+
+
+def _fits(kind: str, library: str, dtype: str, device: str) -> list[Fit]:
+    """The fits of a kind, library and dtype that hold for a device."""
+    named = [fit for fit in FITS if (fit.kind, fit.library, fit.dtype) == (kind, library, dtype)]
+    return [fit for fit in named if not fit.devices or device in fit.devices]
 
 
 def _donors(
@@ -106,14 +157,14 @@ def _donors(
     """A fit, and the donors that it is to."""
     groups = _OTHERS.get((name, library, kind), DONORS[name][library])
     for group in groups:
-        for fit in FITS:
-            known = not fit.devices or group[0] in fit.devices
-            if known and (fit.kind, fit.library, fit.dtype) == (kind, library, dtype):
-                donors = tuple(each for each in group if each not in without and _rows(fit, each, data))
-                if donors:
-                    return fit, donors
+        for fit in _fits(kind, library, dtype, group[0]):
+            donors = tuple(each for each in group if each not in without and _rows(fit, each, data))
+            if donors:
+                return fit, donors
     if alike := _SAME_KERNEL.get((name, library, kind)):
         return _donors(name, alike, kind, data, without, dtype)
+    if alike := _SAME_TILES.get((name, library, kind)):
+        return _donors(name, library, alike, data, without, dtype)
     return FITS[0], ()
 
 

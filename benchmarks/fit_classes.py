@@ -1,6 +1,6 @@
 """Fits the classes of NVIDIA GPUs with tensor cores to public timings: calibrations/classes/, benchmarks/left_out/.
 
-python benchmarks/fit_classes.py --data DIR [--write]
+python benchmarks/fit_classes.py --data DIR [--write [--kinds KIND ...]]
 
 A class is for devices that it has not seen. So each device is left out in turn, constants are fitted to the others, and
 the errors on the device left out, pooled over all devices, each weighing alike, are the band of every class. In
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -199,10 +199,12 @@ def class_fields(
     data: Path,
     without: str = "",
     kept: Mapping[str, Any] | None = None,
+    anew: Collection[str] = (),
 ) -> dict[str, Any]:
     """The fields of a class, as its file has them; ``without`` is a device that nothing is from.
 
-    ``kept``: kinds of which attention, scans and experts stay as they are, where these are given.
+    ``kept``: kinds of which attention, scans and experts stay as they are, where these are given, but for those that
+    are fitted ``anew``.
     """
     found = {kind: fit_for(kind, name, campaigns) for kind in FREE}
     bands = {kind: band(left_out(kind, campaigns)) for kind in FREE}
@@ -210,7 +212,9 @@ def class_fields(
     matmul = found["matmul"].values
     plain = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if not kind.startswith("matmul")}
     plain = {f"any_{kind}" if kind.startswith("attention") else kind: fields for kind, fields in plain.items()}
-    attention = _among(kept, KINDS) if kept is not None else attention_fields(name, data, without)
+    attention = attention_fields(name, data, without, KINDS if kept is None else anew)
+    if kept is not None:
+        attention = _among(kept, KINDS) | attention
     kinds = attention | plain
     corrections = GROUPED.get(name, NO_CORRECTIONS).written()
     grouped_fields = {"latency": _matmul_latency(matmul), **corrections, "band": bands["grouped_matmul"]}
@@ -314,11 +318,13 @@ def _fields_without(device: str, generation: str, data: Path, *, plain: bool = F
     return _made_without(device, generation, data, {} if plain else None)
 
 
-def _made_without(device: str, generation: str, data: Path, kept: Mapping[str, Any] | None) -> dict[str, Any]:
+def _made_without(
+    device: str, generation: str, data: Path, kept: Mapping[str, Any] | None, anew: Collection[str] = ()
+) -> dict[str, Any]:
     others = [campaign for campaign in class_campaigns(data) if campaign.device.name != device]
     name = generation if generation in CLASSES else "nvidia-tensor-core"
     grouped = [rows for rows in load_grouped(data) if rows.device.name != device]
-    return class_fields(name, others, grouped, data, device, kept)
+    return class_fields(name, others, grouped, data, device, kept, anew)
 
 
 def class_campaigns(data: Path) -> list[Campaign]:
@@ -366,11 +372,13 @@ BOOSTED = (
 )
 
 
-def write(name: str, campaigns: Sequence[Campaign], data: Path, *, plain: bool = False) -> None:
-    """Write one class, or leave the old one; of ``plain`` kinds alone, the others stay."""
+def write(
+    name: str, campaigns: Sequence[Campaign], data: Path, *, plain: bool = False, anew: Collection[str] = ()
+) -> None:
+    """Write one class; of ``plain`` kinds and those ``anew`` alone, the others stay."""
     path = data_folder("calibrations") / "classes" / f"{name}.yaml"
     kept = read_yaml(path)["kinds"] if plain else None
-    fields = class_fields(name, campaigns, load_grouped(data), data, kept=kept)
+    fields = class_fields(name, campaigns, load_grouped(data), data, kept=kept, anew=anew)
     fields["kinds"] |= kept_kinds(path)
     for kind, libraries in kept_libraries(path).items():
         fields["kinds"][kind].setdefault("libraries", {}).update(libraries)
@@ -394,11 +402,11 @@ def judged(data: Path) -> dict[str, HardwareSpec]:
     return {name: devices[name] for name in sorted(devices) if name not in device_names() or name == _A100}
 
 
-def write_without(device: HardwareSpec, data: Path, *, plain: bool = False) -> None:
+def write_without(device: HardwareSpec, data: Path, *, plain: bool = False, anew: Collection[str] = ()) -> None:
     """Write the class of a device as it would be without it, for the scoreboards of docs/accuracy.md."""
     path = LEFT_OUT / f"{device.name}.yaml"
     kept = read_yaml(path)["kinds"] if plain else None
-    fields = _made_without(device.name, device.calibration_class, data, kept)
+    fields = _made_without(device.name, device.calibration_class, data, kept, anew)
     with atomic_writer(path) as file:
         file.write(written(fields))
 
@@ -409,6 +417,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/classes/ and benchmarks/left_out/")
     parser.add_argument("--plain", action="store_true", help="attention, scans and experts stay as the files have them")
+    parser.add_argument("--kinds", nargs="+", default=(), choices=KINDS, help="but for these, as with --plain")
     parser.add_argument("--without", default="", help="a correction to leave out, such as tail, to see its worth")
     asked = parser.parse_args()
     campaigns = class_campaigns(asked.data)
@@ -418,9 +427,9 @@ def main() -> int:
         print("\n".join(report(campaigns)))
         return 0
     for name in CLASSES:
-        write(name, campaigns, asked.data, plain=asked.plain)
+        write(name, campaigns, asked.data, plain=asked.plain or bool(asked.kinds), anew=asked.kinds)
     for device in judged(asked.data).values():
-        write_without(device, asked.data, plain=asked.plain)
+        write_without(device, asked.data, plain=asked.plain or bool(asked.kinds), anew=asked.kinds)
     return 0
 
 

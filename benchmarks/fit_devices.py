@@ -92,6 +92,7 @@ _SHARES = (("compute", Prior(0.75, 0.5, 1.0)), ("memory", Prior(0.8, 0.5, 1.0)))
 _ROWS = {"trtllm": (128.0, 128.0, 0.0), "fa2": (64.0, 64.0, 0.0), "fa3": (128.0, 192.0, 1.0),
          "flashinfer": (128.0, 128.0, 0.0), "triton": (16.0, 16.0, 1.0), "fa4": (128.0, 128.0, 0.0)}  # fmt: skip
 """Rows of a tile, of a narrow head's, and whether query heads share tiles, as each library's kernels have it."""
+_HBM = ("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb")
 _SET = ("working_set.rate",)
 _WRITTEN = (("cache_write.traffic", 2.0),)
 _RATE = ("working_set.rate", Prior(10.0, 1.0, MOST_OF_CACHE))
@@ -110,12 +111,20 @@ def _prefill(library: str, *free: str, known: tuple[tuple[str, float], ...] = ()
     return Fit("attention_prefill", "bf16", library, free, _SET, (), (*_tiles(library), *tail, *known), (), priors, 1.0)
 
 
-def _narrow_prefill(*devices: str, widths: tuple[float, ...] = ()) -> Fit:
-    """Prefill in fp8 by TensorRT-LLM; where ``widths`` are given, heads within them alone have such a kernel."""
-    names, free = ("kernel_widths.least", "kernel_widths.most"), ("kernel_widths.times",) if widths else ()
-    known = (("packed_pass", 2.0), *zip(names, widths, strict=False))
-    fit = _prefill("trtllm", "window_edge", *free, known=known)
-    return replace(fit, dtype="fp8", devices=devices)
+_AMPERE = (("query_tiles.rows", 64.0), ("query_tiles.narrow_rows", 128.0))
+"""Queries of a tile in TensorRT-LLM's fmha_v2 for compute capability 8.0, and in e4m3 for 8.9 (setup.py)."""
+
+_ADA = (("query_tiles.rows", 64.0), ("query_tiles.narrow_rows", 64.0))
+"""In 16 bits for 8.9, where kernels of heads narrower than 256 are not granular (fmhaRunner.cpp)."""
+
+_SPILLED = (("spilled_tiles.narrow", 728.0), ("spilled_tiles.wide", 496.0), ("spilled_tiles.rate", MOST_OF_CACHE))
+"""Bytes that a thread of TensorRT-LLM's kernels in e4m3 keeps outside of registers, on compute capability 8.9."""
+
+
+def _packed_prefill(*devices: str, dtype: str = "bf16", known: tuple[tuple[str, float], ...] = ()) -> Fit:
+    """Prefill by TensorRT-LLM."""
+    fit = _prefill("trtllm", "window_edge", known=(("packed_pass", 2.0), *known))
+    return replace(fit, dtype=dtype, devices=devices)
 
 
 _TRITON_BLOCK = Prior(4e-7, 1.0)
@@ -148,12 +157,12 @@ def _decode(library: str, *free: str, rows: float) -> Fit:
     return Fit("attention_decode", "bf16", library, free, cached, (), known, (), priors, 2.0)
 
 
-def _latent_prefill(library: str) -> Fit:
+def _latent_prefill(library: str, *devices: str, tiles: tuple[tuple[str, float], ...] = ()) -> Fit:
     """Prefill over the keys and values that are made of latents: tiles of queries, and the cache of latents written."""
     free = ("compute", "memory", "latency_s", "query_tiles.each", "query_tiles.tail", "cache_write.each")
     priors = (*_SHARES, ("latency_s", Prior(12e-6, 1.0)), _RATE)
-    known = (*_tiles(library), ("cache_write.traffic", 0.0))
-    return Fit("latent_attention_prefill", "bf16", library, free, _SET, (), known, (), priors, 2.0)
+    known = (*_tiles(library), *tiles, ("cache_write.traffic", 0.0))
+    return Fit("latent_attention_prefill", "bf16", library, free, _SET, (), known, (), priors, 2.0, devices)
 
 
 def _latent_decode(library: str, rows: float) -> Fit:
@@ -193,10 +202,16 @@ def _chunked(kind: str, library: str, *, fused: bool = False, devices: tuple[str
     return Fit(kind, "bf16", library, free, _SET, (), known, (), priors, 2.0, devices)
 
 
-def _encoder(library: str, padded: float = 0.0, devices: tuple[str, ...] = (), slow: float = 0.0) -> Fit:
+def _encoder(
+    library: str,
+    padded: float = 0.0,
+    devices: tuple[str, ...] = (),
+    slow: float = 0.0,
+    tiles: tuple[tuple[str, float], ...] = (),
+) -> Fit:
     """Attention of encoders: heads ``padded`` to a width; a ``slow`` one has a kernel of an older generation."""
     free = ("compute", "memory", "latency_s", "query_tiles.each", "query_tiles.tail")
-    known = list(_tiles(library))
+    known = [*_tiles(library), *tiles]
     if library == "trtllm":
         known.append(("packed_pass", 2.0))
     if padded:
@@ -219,22 +234,25 @@ FITS = (
     _prefill("fa3", "window_edge", "query_tiles.tail", "cache_write.each", known=_WRITTEN),
     _prefill("flashinfer", "cache_write.each", known=_WRITTEN),
     _prefill("fa2", "cache_write.each", known=_WRITTEN),
-    _prefill("trtllm", "window_edge", known=(("packed_pass", 2.0),)),
+    _packed_prefill(*_HBM),
+    _packed_prefill("a100-sxm-80gb", known=_AMPERE),
+    _packed_prefill("l40s", known=_ADA),
     _encoder("fa3", 96.0),
     _encoder("fa4", 96.0),
     _encoder("fa2", 96.0),
     _encoder("trtllm", 128.0, ("h100-sxm-80gb", "h200-sxm-141gb")),
     _encoder("trtllm", slow=72.0, devices=("b200-180gb",)),
-    _encoder("trtllm", devices=("l40s",)),
+    _encoder("trtllm", devices=("l40s",), tiles=_ADA),
     _decode("fa3", rows=128.0),
     _decode("flashinfer", rows=16.0),
     _decode("fa2", "unsplit", "regroup", rows=128.0),
     _decode("trtllm", "head_blocks.each", "head_blocks.rate", rows=16.0),
-    _narrow_prefill("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb"),
-    _narrow_prefill("l40s", widths=(128.0, 192.0)),
+    _packed_prefill(*_HBM, dtype="fp8"),
+    _packed_prefill("l40s", dtype="fp8", known=(*_AMPERE, *_SPILLED)),
     _triton_prefill(),
     _triton_decode(),
-    _latent_prefill("trtllm"),
+    _latent_prefill("trtllm", *_HBM),
+    _latent_prefill("trtllm", "l40s", tiles=_AMPERE),
     _latent_decode("trtllm", rows=64.0),
     *(_streamed("convolution_prefill", library) for library in ("vllm", "sglang")),
     _streamed("convolution_prefill", "trtllm", "channel_walk.first", "channel_walk.each"),

@@ -63,7 +63,8 @@ class AttentionShape:
 
     Over latents themselves all query heads share one, as they do in multi-query attention.
     pair_flops: contraction FLOPs of one attended pair over all heads and sequences. cache_bytes: keys and values read.
-    window: tokens that a query sees at most, 0 where it sees all. bidirectional: an encoder's, without a mask or a
+    window: tokens that a query sees at most, 0 where it sees all. context: of a sequence, of which a window leaves
+    ``keys``; 0 where those are all. bidirectional: an encoder's, without a mask or a
     cache. latent: keys and values are one latent for all heads. backward: a backward pass, of 5 matmuls in place of 2.
     """
 
@@ -78,6 +79,7 @@ class AttentionShape:
     bidirectional: bool = False
     latent: bool = False
     backward: bool = False
+    context: Number = field(default=0, compare=False, repr=False)
 
     @property
     def heads(self) -> Number:
@@ -244,6 +246,7 @@ def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Atten
         bidirectional=op.mask in ("full", "local") and not any(tensor.role == "kv_cache" for tensor in cached),
         latent=is_latent(op),
         backward=any(tensor.gradient_of for tensor in op.writes),
+        context=sizes.get("p", 0),
     )
 
 

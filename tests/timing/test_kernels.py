@@ -23,6 +23,7 @@ from roofline.hardware.loading import hardware_names, load_hardware, spec_from_f
 from roofline.hardware.spec import HardwareSpec
 from roofline.layers.mixture_of_experts import experts
 from roofline.operators.predict_op import OperatorClock, predict_op
+from roofline.operators.statements import statement_of
 from roofline.options.verbs import ClockOptions
 from roofline.prediction.predict import predict
 from roofline.program.op import Tensor, contract, fuse, weight
@@ -62,6 +63,11 @@ def attention(batch: int = 3, queries: int = 1, keys: int = 10, kv_heads: int = 
     return Cost("g", "op", "attention", "fp16", 1, pair_flops * queries * keys, 0, 0, cached + 100.0, shape)
 
 
+def attended(**sizes: int) -> Cost:
+    op, bound = statement_of("attention", {"causal": 1, **sizes})
+    return operator_cost(op, bound, Precision("fp8", "fp8", "fp8"))
+
+
 def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Constants) -> Tiling:
     assert constants.corrections.tiles is not None
     return TiledMatmul(constants.corrections.tiles, peak, constants.compute, hardware).fastest(shape)
@@ -93,6 +99,32 @@ def test_weights_are_narrow_where_activations_are_wider() -> None:
 
     assert narrow(dtype="bf16") == narrow(dtype="w8a8") == {0.0}
     assert narrow(dtype="bf16", weight_dtype="int8") == narrow(dtype="w4a16") == {1.0}
+
+
+def test_an_encoder_writes_no_cache() -> None:
+    kept = attention(queries=10)
+    assert isinstance(kept.shape, AttentionShape)
+    encoder = replace(kept, shape=replace(kept.shape, bidirectional=True))
+    written = PLAIN.replaced({"cache_write.traffic": 2.0, "cache_write.each": 1e-3})
+    with_cache, plain, without = (
+        time_operator(each, toy(), constants).time_s
+        for each, constants in ((kept, written), (encoder, PLAIN), (encoder, written))
+    )
+    assert without == plain < with_cache
+
+
+def test_registers_spill_in_narrow_and_in_wide_heads() -> None:
+    """Of heads of 64 and 256, a pair of query and key moves bytes that wait for the last cache; of others, none."""
+    tiles = {"query_tiles.rows": 64.0, "query_tiles.narrow_rows": 64.0, "query_tiles.packed": 0.0,
+             "query_tiles.each": 1e-9, "query_tiles.tail": 0.0}  # fmt: skip
+    spilled = {"spilled_tiles.narrow": 700.0, "spilled_tiles.wide": 500.0, "spilled_tiles.rate": 15.0}
+    sizes = {"batch": 4, "query": 8192, "context": 8192, "heads": 32, "kv_heads": 8}
+    for width, slower in ((64, True), (128, False), (192, False), (256, True)):
+        times = [
+            time_operator(attended(**sizes, head_dim=width), load_hardware("l40s"), constants).time_s
+            for constants in (PLAIN.replaced(tiles), PLAIN.replaced({**tiles, **spilled}))
+        ]
+        assert (times[1] > times[0]) is slower
 
 
 def test_one_tile_more_than_a_wave_takes_two_waves() -> None:

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from roofline.calibration.constants import Constants
-from roofline.cost.cost import Cost, operator_cost
+from roofline.cost.cost import Cost, operator_cost, step_cost
+from roofline.cost.kernel_shapes import AttentionShape
 from roofline.hardware.loading import load_hardware
+from roofline.models.model import load_model
 from roofline.operators.predict_op import predict_op
 from roofline.operators.statements import statement_of
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 from roofline.timing.machine import kind_of
 from roofline.timing.operator import time_operator
@@ -46,6 +49,34 @@ def test_what_a_matmul_holds_of_quantising_counts_where_it_runs_by_itself() -> N
     constants = {"quantize__latency": 5e-6, "quantize__traffic": 4.0}
     assert seconds(within, **constants) == seconds(within)
     assert seconds(replace(within, alone=True), **constants) > seconds(within) + 5e-6
+
+
+BLOCKS = {"decode_blocks__each": 1e-6, "decode_blocks__rows": 16.0, "key_time": 1e-10, "key_tiles": 32.0,
+          "key_split__segments": 16.0, "key_split__blocks": 128.0, "key_split__keys": 16.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("context", [129, 400, 5000])
+def test_a_window_never_takes_triton_longer_than_the_whole_context(context: int) -> None:
+    whole = cost("attention", query=1, context=context, **ATTENTION)
+    seen = cost("attention", query=1, context=context, window=128, **ATTENTION)
+    assert isinstance(seen.shape, AttentionShape)
+    assert (seen.shape.keys, seen.shape.context) == (128, context)
+    assert seconds(seen, key_split__each=1e-8, **BLOCKS) <= seconds(whole, key_split__each=1e-8, **BLOCKS)
+
+
+def test_the_segments_of_a_short_context_share_the_keys_of_a_window() -> None:
+    spread, together = (cost("attention", query=1, context=n, window=128, **ATTENTION) for n in (250, 65_000))
+    times = [seconds(each, key_split__each=1e-8, **BLOCKS) for each in (spread, together)]
+    assert times[1] > times[0] + 7 * 16 * 1e-8 * ATTENTION["head_dim"] / 2  # nine tiles in a row, or one
+
+
+def test_sliding_layers_of_a_model_know_the_whole_context() -> None:
+    program = load_model("gemma-2-9b").program()
+    costs = step_cost(
+        program, Phase.DECODE, {**program.sizes, "B": 2, "T": 1, "S": 5000}, Precision("bf16", "bf16", "bf16")
+    )
+    shapes = [each.shape for each in costs if isinstance(each.shape, AttentionShape)]
+    assert {(shape.keys, shape.context) for shape in shapes} == {(4096, 5000), (5000, 0)}
 
 
 @pytest.mark.parametrize("query", [1, 512])

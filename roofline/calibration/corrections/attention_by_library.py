@@ -12,6 +12,7 @@ from roofline.calibration.corrections.correction import (
     OfTraffic,
     Prior,
     Rows,
+    Size,
     Time,
     Width,
 )
@@ -22,6 +23,9 @@ from roofline.number import Number, ceil_div, maximum, minimum
 _CORNER = 1.5  # of two parts of a tile, or of a kernel, that hide half of each other
 _MANY = 1024  # keys from which on decode's kernels are as large as they get
 _NARROW = 64  # the widest head that narrow tiles serve
+_UNSPILLED = 192  # the widest head whose tile fits the registers of its threads
+_THREADS = 128  # of a tile
+_NARROW_TILE, _WIDE_TILE = 128 * 128, 64 * 32  # queries x keys
 
 
 def half_hidden(a: Number, b: Number) -> Number:
@@ -139,7 +143,7 @@ class PackedPass(Correction):
 class CacheWrite(Correction):
     """KV cache write: before attention, a kernel copies new keys and values to the cache, a block for each token.
 
-    Bytes + ``traffic`` x those of the new keys and values; latency + ``each`` x tokens / units.
+    Bytes + ``traffic`` x those of the new keys and values; latency + ``each`` x tokens / units. Encoders write none.
 
     >>> CacheWrite(traffic=2.0, each=1e-7).latency_s(tokens=1000, units=100)
     1e-06
@@ -210,8 +214,8 @@ class KernelWidths(Correction):
     times: Annotated[OfPeak, Prior(2.5, 0.7)]
 
     source: ClassVar = (
-        "prefill of TensorRT-LLM in fp8 on an L40S (aiconfigurator, commit 095f58a): of large prompts heads of 128 "
-        "take 0.58 of what they take in bf16, of 192 0.42, of 64 1.25 and of 256 1.91 (medians of the same shapes)"
+        "training on an A100 (flash-attention, commit 0251105): heads of 128 of FlashAttention in Triton, which has "
+        "kernels for widths of 16 to 64 (benchmarks/fit_training_attention.py)"
     )
     explained: ClassVar = "heads narrower than {least} or wider than {most} take {times} as long"
 
@@ -219,6 +223,43 @@ class KernelWidths(Correction):
         """How often the FLOPs of a head count."""
         outside = minimum(maximum(self.least - head_dim, 0.0) + maximum(head_dim - self.most, 0.0), 1.0)
         return 1.0 + (self.times - 1.0) * outside
+
+
+@frozen
+class SpilledTiles(Correction):
+    """Spilled registers: what a thread keeps outside of its 255 registers goes out and in with each tile of keys.
+
+    Of heads of 64 or narrower ``narrow`` bytes in tiles of 128 queries x 128 keys, of wider ones than 192 ``wide``
+    bytes in tiles of 64 x 32, none between; 128 threads a tile. At ``rate`` per cycle and unit, half hidden.
+
+    >>> spilled = SpilledTiles(narrow=728.0, wide=496.0, rate=14.7)
+    >>> [spilled.pair_bytes(head_dim) for head_dim in (64, 128, 192, 256)]
+    [11.375, 0.0, 0.0, 62.0]
+    >>> round(spilled.seconds(256, units=100, clock=2e9) * 1e12, 1)
+    21.1
+    """
+
+    narrow: Annotated[Size, Prior(728.0, 0.01)]
+    wide: Annotated[Size, Prior(496.0, 0.01)]
+    rate: Annotated[Width, Prior(14.7, 0.01)]
+
+    source: ClassVar = (
+        "TensorRT-LLM's kernels in e4m3 for compute capability 8.9 (cpp/kernels/fmha_v2/setup.py, "
+        "enumerate_qmma_flash_kernels: tiles, no granular ones) as it ships them: 255 registers a thread and a frame "
+        "of 728 bytes for heads of 64, 496 for 256 (.nv.info of the causal kernels' cubins). A unit of an L40 reads "
+        "14.7 bytes a cycle of its last cache (gpu-benches)"
+    )
+    explained: ClassVar = "spilled registers of {narrow} a thread in narrow heads, {wide} in wide ones, at {rate}"
+
+    def pair_bytes(self, head_dim: Number) -> Number:
+        """Bytes out and in for one query and key of a head."""
+        narrow = minimum(maximum(_NARROW + 1 - head_dim, 0), 1)
+        wide = minimum(maximum(head_dim - _UNSPILLED, 0), 1)
+        return 2 * _THREADS * (narrow * self.narrow / _NARROW_TILE + wide * self.wide / _WIDE_TILE)
+
+    def seconds(self, head_dim: Number, units: Number, clock: Number) -> Number:
+        """Seconds of one query and key of a head, on all units. [s]"""
+        return self.pair_bytes(head_dim) / cache_bandwidth(self.rate, units, clock)
 
 
 @frozen

@@ -20,6 +20,7 @@ from roofline.calibration.corrections.attention_by_library import (
     PackedPass,
     QueryTiles,
     SlowWidth,
+    SpilledTiles,
     Unsplit,
     WindowEdge,
     WorkingSet,
@@ -85,6 +86,7 @@ class Corrections(Data):
     head_padding: HeadPadding | None = None
     slow_width: SlowWidth | None = None
     kernel_widths: KernelWidths | None = None
+    spilled_tiles: SpilledTiles | None = None
     masked_work: MaskedWork | None = None
     backward_work: BackwardWork | None = None
     decode_blocks: DecodeBlocks | None = None

@@ -30,6 +30,8 @@ def tiles_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constant
     units = units_of(rates)
     if corrections.key_time:  # of kernels in 16 bits: in fp32 a vector unit may take longer
         pair_s = maximum(corrections.key_time.seconds(head_dim) / (rows * units), pair_s)
+    if corrections.spilled_tiles:
+        pair_s = half_hidden(pair_s, corrections.spilled_tiles.seconds(head_dim, units, rates.cycles_per_s))
     longest = _longest(shape) + ragged
     work = (count * rows * keys * pair_s, count, rows * longest * pair_s * units, units)
     return tiles.seconds(*work), tiles.work_s(*work)
@@ -62,23 +64,23 @@ def _keys_in_turn(shape: AttentionShape, count: Number, units: Number, correctio
     assert tiles is not None
     assert key is not None
     keys, width = as_float(shape.keys), as_float(shape.head_dim)
-    cut, cuts = _window_cuts(shape, full=True), split.cuts(count)
-    whole, parts = tiles.of_block(keys, cut), split.tiles(keys, cut)
+    before = maximum(as_float(shape.context) - keys, 0.0)
+    cut, cuts = minimum(before, 1.0), split.cuts(count)
+    whole, parts, context = tiles.of_block(keys, cut), split.tiles(keys, cut), split.tiles(keys + before, 0.0)
     key_s = cuts * split.each * width + (1.0 - cuts) * key.seconds(width)
     gone = cuts * parts * split.keys + (1.0 - cuts) * whole
-    own = cuts * split.own(parts, cut) + (1.0 - cuts) * whole
-    busy = count * (1.0 + cuts * (split.segments_of(parts, cut) - 1.0))
+    own = cuts * split.own(parts, context) + (1.0 - cuts) * whole
+    busy = count * (1.0 + cuts * (split.segments_of(context) - 1.0))
     spread = (count * gone * key_s + busy * blocks.each) / units
     alone = blocks.each + own * key_s
     searched = _searched_s(shape, blocks.rows, 1.0 + cuts * (split.segments - 1.0), units, corrections)
-    return searched + (spread * spread + alone * alone) ** 0.5
+    return searched + half_hidden(spread, alone)
 
 
-def _window_cuts(shape: AttentionShape, *, full: bool) -> Number:
-    """1 where there are more keys than a window spans, or, with ``full``, as many: a cache keeps no more; else 0."""
+def _window_cuts(shape: AttentionShape) -> Number:
+    """1 where there are more keys than a window spans; else 0."""
     keys, window = _floats(shape.keys, shape.window)
-    beyond = keys - window + 1.0 if full else keys - window
-    return minimum(maximum(beyond, 0.0), 1.0) * as_float(shape.windowed)
+    return minimum(maximum(keys - window, 0.0), 1.0) * as_float(shape.windowed)
 
 
 def _searched_s(
@@ -130,7 +132,7 @@ def _ragged(shape: AttentionShape, tiles: QueryTiles, corrections: Corrections) 
     edge, whole = corrections.window_edge, corrections.key_tiles
     if edge is None and whole is None:
         return 0.0
-    cut, queries = _window_cuts(shape, full=False), as_float(shape.queries)
+    cut, queries = _window_cuts(shape), as_float(shape.queries)
     tokens = minimum(tiles.rows_of(as_float(shape.head_dim)) / tiles.together(as_float(shape.groups)), queries)
     if whole is not None:
         return whole.ragged(queries, tokens, cut)

@@ -32,7 +32,7 @@ def _attention_s(shape: AttentionShape, rates: Rates, corrections: Corrections) 
         seconds = corrections.regroup.latency_s(batch, kv_heads, groups) * (1 - windowed)
     if corrections.key_growth:
         seconds = seconds + corrections.key_growth.latency_s(as_float(shape.keys))
-    if corrections.cache_write:
+    if corrections.cache_write and not shape.bidirectional:
         tokens = as_float(shape.batch * shape.queries)
         seconds = seconds + corrections.cache_write.latency_s(tokens, units_of(rates))
     return seconds

@@ -30,7 +30,7 @@ def _attention_bytes(cost: Cost, shape: AttentionShape, corrections: Corrections
     """What moves beside q, output and keys: a packed pass, the cache written, or keys read in vain. [B]"""
     if corrections.packed_pass:
         return corrections.packed_pass.extra_bytes(query_bytes(cost, shape), new_bytes(shape))
-    if corrections.cache_write:
+    if corrections.cache_write and not shape.bidirectional:
         return corrections.cache_write.traffic * new_bytes(shape)
     if corrections.extra_reads:
         return corrections.extra_reads.extra_bytes(as_float(shape.cache_bytes), as_float(shape.keys))
