@@ -246,7 +246,7 @@ def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Atten
         bidirectional=op.mask in ("full", "local") and not any(tensor.role == "kv_cache" for tensor in cached),
         latent=is_latent(op),
         backward=any(tensor.gradient_of for tensor in op.writes),
-        context=sizes.get("p", 0),
+        context=sizes.get("g", 0),
     )
 
 

@@ -50,7 +50,7 @@ def _attention(columns: Columns) -> tuple[Op, Sizes]:
     (op,) = attention(mask=mask, cached=bool(causal), values="U" if "value_dim" in columns else "H")
     groups = columns["heads"] // columns["kv_heads"]
     sizes = {**{letter: columns[name] for letter, name in letters.items() if name in columns}, "G": groups}
-    return (op.rebound(S=window_keys, p="S"), {**sizes, "W": columns["window"]}) if windowed else (op, sizes)
+    return (op.rebound(S=window_keys, g="S"), {**sizes, "W": columns["window"]}) if windowed else (op, sizes)
 
 
 def _latent_attention(columns: Columns) -> tuple[Op, Sizes]:

@@ -59,7 +59,7 @@ LEGEND: dict[str, str] = {
     "m": "adapters that the requests of a step use",
     "l": "adapters that lie in memory",
     "r": "rank of an adapter",
-    "p": "context of a sequence where a window leaves S of it",
+    "g": "context of a sequence where a window leaves S of it",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
 

@@ -85,8 +85,8 @@ def _ways(
 
 
 _SPANS: dict[LayerType, dict[str, Binding]] = {
-    "sliding_attention": {"S": window_keys, "p": "S"},
-    "chunked_attention": {"S": chunk_keys, "W": kept_in_chunk, "p": "S"},
+    "sliding_attention": {"S": window_keys, "g": "S"},
+    "chunked_attention": {"S": chunk_keys, "W": kept_in_chunk, "g": "S"},
 }
 
 
