@@ -202,6 +202,14 @@ def _chunked(kind: str, library: str, *, fused: bool = False, devices: tuple[str
     return Fit(kind, "bf16", library, free, _SET, (), known, (), priors, 2.0, devices)
 
 
+def _waved(kind: str, library: str, devices: tuple[str, ...]) -> Fit:
+    """A fused scan, whose blocks take heads of sequences in waves."""
+    free = ("memory", "latency_s", "scan_waves.start", "scan_waves.chain")
+    known = (("compute", 0.8), ("working_set.rate", MOST_OF_CACHE))
+    priors = (*_SHARES, ("latency_s", Prior(3e-6, 0.7)), _RATE)
+    return Fit(kind, "bf16", library, free, _SET, (), known, (), priors, 2.0, devices)
+
+
 def _encoder(
     library: str,
     padded: float = 0.0,
@@ -257,7 +265,7 @@ FITS = (
     *(_streamed("convolution_prefill", library) for library in ("vllm", "sglang")),
     _streamed("convolution_prefill", "trtllm", "channel_walk.first", "channel_walk.each"),
     *(_streamed("convolution_decode", library) for library in ("vllm", "sglang", "trtllm")),
-    _chunked("delta_rule_prefill", "vllm", fused=True, devices=("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb")),
+    _waved("delta_rule_prefill", "vllm", ("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb")),
     _chunked("delta_rule_prefill", "vllm", devices=("l40s",)),
     *(_chunked("delta_rule_prefill", library) for library in ("sglang", "trtllm")),
     *(replace(_streamed("delta_rule_decode", library), uncached=()) for library in ("vllm", "sglang", "trtllm")),

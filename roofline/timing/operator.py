@@ -22,7 +22,7 @@ from roofline.number import Number, as_float, is_symbolic, maximum, ratio
 from roofline.timing.kernels.attention_tiles import blocks_s, tiles_s
 from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, unpacked_s, waited_s
 from roofline.timing.kernels.extra_launches import launch_s
-from roofline.timing.kernels.scans import walked_s
+from roofline.timing.kernels.scans import in_turn_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
 from roofline.timing.kernels.work import width_factor, work_factor
 from roofline.timing.rates import Rates
@@ -97,7 +97,7 @@ def _compute_s(cost: Cost, rates: Rates, constants: Constants, tiling: Tiling) -
     compute_s = tiling.compute_s * factor + (others if padded else others * factor)
     if isinstance(cost.shape, AttentionShape):
         return compute_s + blocks_s(cost.shape, rates, constants.corrections), compute_s
-    return compute_s + walked_s(cost, rates, constants.corrections), compute_s
+    return in_turn_s(cost, rates, constants.corrections, compute_s), compute_s
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:

@@ -49,7 +49,7 @@ from roofline.calibration.corrections.memory import (
     ReuseBandwidth,
     RowWalk,
 )
-from roofline.calibration.corrections.scans import ChannelWalk, ScanChunks, UnitRate
+from roofline.calibration.corrections.scans import ChannelWalk, ScanChunks, ScanWaves, UnitRate
 from roofline.calibration.fields import Data
 from roofline.files.fields import model_validator
 from roofline.number import Number
@@ -100,6 +100,7 @@ class Corrections(Data):
     working_set: WorkingSet | None = None
     unit_rate: UnitRate | None = None
     scan_chunks: ScanChunks | None = None
+    scan_waves: ScanWaves | None = None
     channel_walk: ChannelWalk | None = None
     block_bandwidth: BlockBandwidth | None = None
     cache_bandwidth: CacheBandwidth | None = None

@@ -74,6 +74,30 @@ class ScanChunks(Correction):
 
 
 @frozen
+class ScanWaves(Correction):
+    """Waves of a fused scan: a unit takes a head of a sequence, chunk by chunk, before it takes the next.
+
+    Waves x (``start`` + ``chain`` x chunks of a sequence), waves = heads of all sequences / units, rounded up.
+
+    >>> ScanWaves(start=1e-5, chain=3e-6).seconds(chunks=2, heads=150, units=100)
+    3.2e-05
+    """
+
+    start: Annotated[Time, Prior(1e-5, 1.0)]
+    chain: Annotated[Time, Prior(3e-6, 1.0)]
+
+    source: ClassVar = (
+        "FlashInfer's prefill of gated delta rules (gdn_kernels/blackwell/gated_delta_net_tile_scheduler.py: a tile is a "
+        "head of a sequence, whose chunks one block goes through, with as many blocks as are active at once)"
+    )
+    explained: ClassVar = "a wave of heads, one on a unit, takes {start}, and {chain} for every chunk of a sequence"
+
+    def seconds(self, chunks: Number, heads: Number, units: Number) -> Number:
+        """``chunks`` of each sequence for ``heads`` of all sequences, on so many units. [s]"""
+        return (self.start + self.chain * chunks) * ceil_div(heads, units)
+
+
+@frozen
 class ChannelWalk(Correction):
     """Channel walk: a convolution's block has a channel of a sequence, and goes through its tokens by 1,024.
 

@@ -10,14 +10,21 @@ from roofline.timing.kernels.tiles import units_of
 from roofline.timing.rates import Rates
 
 
-def walked_s(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
-    """Seconds of what goes one after the other: chunks of a sequence, tokens of a channel; 0 for other operators."""
+def in_turn_s(cost: Cost, rates: Rates, corrections: Corrections, seconds: Number) -> Number:
+    """``seconds`` of work with what goes one after the other: chunks of a sequence, tokens of a channel. [s]
+
+    Waves of heads hold their work: the longer of both. Other operators take what they are given.
+    """
     shape = cost.shape
     if isinstance(shape, ScanShape) and corrections.scan_chunks:
-        return corrections.scan_chunks.chain_s(_chunks(shape))
+        return seconds + corrections.scan_chunks.chain_s(_chunks(shape))
+    if isinstance(shape, ScanShape) and corrections.scan_waves:
+        heads = as_float(shape.heads)
+        return maximum(seconds, corrections.scan_waves.seconds(_chunks(shape), heads, units_of(rates)))
     if isinstance(shape, ConvolutionShape) and corrections.channel_walk:
-        return corrections.channel_walk.seconds(as_float(shape.tokens), as_float(shape.channels), units_of(rates))
-    return 0.0
+        walk = corrections.channel_walk
+        return seconds + walk.seconds(as_float(shape.tokens), as_float(shape.channels), units_of(rates))
+    return seconds
 
 
 def chunks_s(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
