@@ -71,6 +71,10 @@ _SHARED = [("mamba2_prefill", "trtllm")]
 _SIBLINGS = {"nvidia-hopper": _H}
 """Classes that are one generation: a device that was not timed has donors of its own architecture there."""
 _CACHED = "nvidia-gddr"
+_RESIDENT = {"nvidia-gddr": 1536}
+"""Threads that a unit holds at once, where they are not 2,048 (CUDA C++ Programming Guide, compute capabilities)."""
+_IN_FLIGHT = ("working_set.rate", "unit_rate")
+"""Rates of scans and convolutions that waiting threads limit."""
 _RUNTIMES = {"fa2": "vLLM", "trtllm": "TensorRT-LLM"}
 _IN_SECONDS = {
     "fa2": ("key_growth", "regroup", "query_tiles.each", "decode_blocks.each"),
@@ -173,7 +177,18 @@ def _fitted(name: str, fit: Fit, donors: tuple[str, ...], data: Path) -> Constan
     """The constants of donors; a class has a rate of the last cache where that is faster than its devices' memory."""
     cached = name == _CACHED
     found = fitted(fit, [rows for donor in donors for rows in _rows(fit, donor, data)], cached=cached)
+    found = _held_by_fewer(found, name, donors) if fit.kind in _SCANS else found
     return found if cached or "attention" not in fit.kind else found.without("working_set")
+
+
+def _held_by_fewer(found: Constants, name: str, donors: tuple[str, ...]) -> Constants:
+    """Constants of donors on a class whose units hold fewer threads: as many fewer bytes are on their way at once.
+
+    Nothing moves faster where units hold more: no rows show that it does.
+    """
+    held, of_donors = (_RESIDENT.get(each, 2048) for each in (name, load_hardware(donors[0]).calibration_class))
+    rates = {each: found.value(each) for each in _IN_FLIGHT if found.has(each)}
+    return found.replaced({each: float(f"{rate * min(held / of_donors, 1):.3g}") for each, rate in rates.items()})
 
 
 @cache

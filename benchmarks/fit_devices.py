@@ -469,12 +469,13 @@ def widened(logs: Any, values: Any) -> Any:
 
 def _put(kinds: dict[str, Any], fit: Fit, fields: dict[str, Any]) -> None:
     """The fields where a file has them: the kind itself, for its first fit, a dtype of it, or a library's."""
-    if fit.kind not in kinds:
-        kinds[fit.kind] = ({"library": fit.library} if fit.library else {}) | fields
+    own, plain = kinds.setdefault(fit.kind, {}), fit.dtype == FITS[0].dtype
+    if not own or (plain and fit.library == own.get("library", "")):
+        beside = {name: own[name] for name in ("dtypes", "libraries") if name in own}
+        kinds[fit.kind] = ({"library": fit.library} if fit.library else {}) | fields | beside
         return
-    own = kinds[fit.kind]
     place = own.setdefault("libraries", {}).setdefault(fit.library, {}) if fit.library else own
-    place.update(fields if fit.dtype == FITS[0].dtype else {"dtypes": {fit.dtype: fields}})
+    place.update(fields if plain else {"dtypes": {fit.dtype: fields}})
 
 
 def _file(device: HardwareSpec) -> Path:

@@ -1,6 +1,6 @@
 """Fits what software reaches of links to timed collectives, and scores it: calibrations/links.yaml, docs/accuracy.json.
 
-python benchmarks/fit_links.py --data DIR [--write]
+python benchmarks/fit_links.py --data DIR [--write | --proportion]
 
 NCCL's all-gather, reduce-scatter and all-reduce share their constants; its all-to-all and the all-reduce of each
 library have their own. Constants are fitted to all rows of a device. Errors are the mean of five seeded splits by the
@@ -25,12 +25,18 @@ from fit_calibrations import written
 
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.fields import Band
-from roofline.calibration.link_constants import LinkConstants, RingConstants, ShotConstants, load_links
+from roofline.calibration.link_constants import (
+    LinkConstants,
+    RingConstants,
+    ShotConstants,
+    latency_ratio,
+    load_links,
+)
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder, read_yaml
 from roofline.fitting.operators import band_of, solve
 from roofline.hardware.spec import HardwareSpec
-from roofline.timing.networks import generation_of
+from roofline.timing.networks import generation_of, joined_by
 
 NONE_YET = Band(low=1.0, high=1.0, evidence="none yet")
 _ANY_RING = RingConstants.model_construct(first=0.0, each=0.0, bandwidth=1.0, sharpness=1.0, band=NONE_YET)
@@ -182,8 +188,50 @@ def left_out(data: Path) -> Iterator[dict[str, Any]]:
         for rows in (rows for sets in _of_device(data, kernel) for rows in sets):
             device = rows.device
             if len(links.measured[rows.kind]) > 1:
-                unseen = links.of(rows.kind, device.name, generation_of(device), without=device.name)
-                yield _record(rows, "left out", figures(rows, unseen))
+                yield _record(rows, "left out", figures(rows, unseen_of(device, rows.kind)))
+
+
+def proportions(data: Path) -> Iterator[str]:
+    """What is inherited across generations: errors of a library by another's latencies, as they are and in proportion.
+
+    Below, how wide the bands of a device's relatives would have to be to hold nine of ten of its rows.
+    """
+    links = load_links()
+    for kernel in KERNELS[2:4]:
+        for (rows,) in _of_device(data, kernel):
+            known = links.measured[rows.kind]
+            own = known[rows.device.name]
+            for name, other in known.items():
+                if other.generation != own.generation and (shot := other.all_reduce.get(kernel.library)):
+                    ratio = latency_ratio(own, other, without=kernel.library)
+                    told = [rows.timing(kernel.links(_latencies(shot, factor))).time_s for factor in (1.0, ratio)]
+                    plain, scaled = (100 * float(np.median(np.abs(each / rows.measured_s - 1))) for each in told)
+                    yield (f"{rows.device.name} {kernel.library} by {name}: {plain:.1f} % as it is, "
+                           f"{scaled:.1f} % at {ratio:.2f} x the latency")  # fmt: skip
+    for name in links.measured["switch"]:
+        asked = [_outside(rows) for kernel in KERNELS for sets in _of_device(data, kernel) for rows in sets
+                 if rows.device.name == name]  # fmt: skip
+        weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in asked])
+        order = np.argsort(every := np.concatenate(asked))
+        place = np.searchsorted(np.cumsum(weights[order]) / weights.sum(), 0.9)
+        yield f"{name}: its relatives' bands {every[order][place]:.3f} x as wide as they are told hold nine of ten rows"
+
+
+def _latencies(shot: ShotConstants | RingConstants, factor: float) -> dict[str, float]:
+    """The constants of an all-reduce, its latencies times a factor."""
+    return {name: value * (factor if name in ("first", "each") else 1.0)
+            for name in shot.stated if isinstance(value := getattr(shot, name), float)}  # fmt: skip
+
+
+def _outside(rows: CollectiveSet) -> Any:
+    """How far beyond the band of its relatives a device's rows lie, 1 at its ends, less within."""
+    found = rows.timing(unseen_of(rows.device, rows.kind))
+    return np.maximum(found.low_s / rows.measured_s, rows.measured_s / found.high_s)
+
+
+def unseen_of(device: HardwareSpec, kind: str) -> LinkConstants:
+    """What a device would inherit without rows of its own."""
+    return load_links().of(kind, device.name, generation_of(device), joined_by(device), without=device.name)
 
 
 def key(record: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -204,7 +252,7 @@ def measured_fields(data: Path) -> dict[str, dict[str, dict[str, Any]]]:
             first = sets[0]
             fields = _fields(fitted(kernel, sets), band(judged(kernel, sets)))
             own = found.setdefault(first.kind, {}).setdefault(
-                first.device.name, {"generation": generation_of(first.device)}
+                first.device.name, {"generation": generation_of(first.device), "joined": joined_by(first.device)}
             )
             if kernel.library != "nccl":
                 own.setdefault("all_reduce", {})[kernel.library] = fields
@@ -223,7 +271,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Constants of links from timed collectives.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/links.yaml and docs/accuracy.json")
+    parser.add_argument("--proportion", action="store_true", help="print what is inherited across generations")
     asked = parser.parse_args()
+    if asked.proportion:
+        print("\n".join(proportions(asked.data)))
+        return 0
     if asked.write:
         path = data_folder("calibrations") / "links.yaml"
         fields = read_yaml(path) | {"measured": measured_fields(asked.data)}

@@ -155,7 +155,7 @@ def band_of(network: Network) -> tuple[float, float, str]:
 
 def reached(device: HardwareSpec, kind: str) -> LinkConstants:
     """What software reaches of links of a kind on a device."""
-    return load_links().of(kind, device.name, generation_of(device))
+    return load_links().of(kind, device.name, generation_of(device), joined_by(device))
 
 
 def _kind(link: Link) -> str:
@@ -167,6 +167,14 @@ def _kind(link: Link) -> str:
 def generation_of(device: HardwareSpec) -> str:
     """The first word of its architecture, such as Hopper; empty where none is stated."""
     return next(iter((device.architecture or "").split()), "")
+
+
+def joined_by(device: HardwareSpec) -> str:
+    """How many devices its own links join at which rate, such as "8 at 450 GB/s"; empty where it states none."""
+    link = device.links.get("scale_up")
+    if link is None or link.bandwidth_per_direction is None:
+        return ""
+    return f"{link.domain} at {link.bandwidth_per_direction / 1e9:g} GB/s"
 
 
 def served_by(library: str) -> Served:

@@ -19,7 +19,7 @@ from roofline.operators.predict_op import predict_op
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.transfers import PASSES, sent_bytes
 from roofline.timing.collectives import time_transfer
-from roofline.timing.networks import LinkUse, Network, generation_of, network_of
+from roofline.timing.networks import LinkUse, Network, generation_of, joined_by, network_of
 
 OPERATIONS = st.sampled_from(sorted(PASSES))
 SIZES = st.floats(1, 1e10)
@@ -93,14 +93,30 @@ def test_a_device_without_rows_is_no_faster_than_its_slowest_relative() -> None:
     for device, relatives in (("h20", ("h100-sxm-80gb", "h200-sxm-141gb")), ("a100-pcie", ("a100-sxm-80gb",)),
                               ("mi300x", tuple(measured))):  # fmt: skip
         spec = load_hardware(device)
-        found = links.of("switch", spec.name, generation_of(spec))
+        found = links.of("switch", spec.name, generation_of(spec), joined_by(spec))
         assert found.ring.first == max(measured[name].ring.first for name in relatives)
         assert found.ring.each == max(measured[name].ring.each for name in relatives)
         assert found.ring.band.high > max(measured[name].ring.band.high for name in relatives)
-    unseen = links.of("switch", "h100-sxm-80gb", "Hopper", without="h100-sxm-80gb")
+    unseen = links.of("switch", "h100-sxm-80gb", "Hopper", "8 at 450 GB/s", without="h100-sxm-80gb")
     assert unseen.ring.first == measured["h200-sxm-141gb"].ring.first
     for kind in links.links.values():
         assert kind.ring.first >= max(own.ring.first for own in measured.values())
+
+
+def test_a_library_that_others_were_timed_with_is_as_slow_as_the_links_are() -> None:
+    """Against those others; a kernel that the host launches is not."""
+    links, name = load_links(), "a100-sxm-80gb"
+    own = links.measured["switch"][name]
+    assert own.all_reduce.keys() == {"trtllm"}
+    found = {}
+    for factor in (1.0, 2.0):
+        slower = {**links.measured["switch"], name: own.scaled(factor)}
+        known = links.model_copy(update={"measured": {"switch": slower}})
+        found[factor] = known.of("switch", name, own.generation, own.joined).all_reduce
+    assert found[2.0]["vllm"].first == pytest.approx(2 * found[1.0]["vllm"].first)
+    assert found[2.0]["vllm-eager"].first == found[1.0]["vllm-eager"].first
+    band, donor = found[1.0]["vllm"].band, links.measured["switch"]["b200-180gb"].all_reduce["vllm"].band
+    assert band.low < donor.low < donor.high < band.high
 
 
 def test_beyond_a_domain_the_network_carries_a_part_of_the_message() -> None:

@@ -73,6 +73,17 @@ def test_chunks_go_one_after_the_other_and_their_heads_side_by_side() -> None:
     assert twice == pytest.approx(tokens / (0.8 * 3.35e12), rel=1e-4)
 
 
+def test_heads_of_sequences_are_taken_in_waves() -> None:
+    """One on a unit, which goes through its chunks; their work is theirs."""
+    waves = {}
+    for batch in (16, 17):  # 128 and 136 heads on 132 units
+        timed = cost("scan", rule=0, query=200, **{**SCAN, "batch": batch})
+        found = time_operator(timed, H100, PLAIN.replaced({"scan_waves.start": 5e-3, "scan_waves.chain": 1e-3}))
+        waves[batch] = float(found.time_s - timed.bytes / (0.8 * 3.35e12))
+    assert waves[16] == pytest.approx(9e-3)
+    assert waves[17] == pytest.approx(18e-3)
+
+
 def test_a_channel_walks_its_tokens_by_1024() -> None:
     one, two = (
         added(cost("convolution", query=n, **CONVOLUTION), channel_walk__first=1e-6, channel_walk__each=3e-6)

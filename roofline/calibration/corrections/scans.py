@@ -87,8 +87,9 @@ class ScanWaves(Correction):
     chain: Annotated[Time, Prior(3e-6, 1.0)]
 
     source: ClassVar = (
-        "FlashInfer's prefill of gated delta rules (gdn_kernels/blackwell/gated_delta_net_tile_scheduler.py: a tile is a "
-        "head of a sequence, whose chunks one block goes through, with as many blocks as are active at once)"
+        "FlashInfer's prefill of gated delta rules (gdn_kernels/blackwell/gated_delta_net_tile_scheduler.py: a tile is "
+        "a head of a sequence, whose chunks one block goes through). Heads not fitted, H100, H200 and B200: 9.4, 10.9 "
+        "and 7.7 % median error with heads spread evenly (ScanChunks), 4.4, 2.9 and 2.1 % in waves"
     )
     explained: ClassVar = "a wave of heads, one on a unit, takes {start}, and {chain} for every chunk of a sequence"
 
