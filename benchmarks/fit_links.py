@@ -22,6 +22,7 @@ import numpy as np
 from collective_sets import RING, CollectiveSet, load_collectives, splits
 from device_board import store, table
 from fit_calibrations import written
+from fit_devices import widened
 
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.fields import Band
@@ -124,9 +125,13 @@ def judged(kernel: Kernel, sets: tuple[CollectiveSet, ...]) -> tuple[Judged, ...
 
 
 def band(found: Sequence[Judged], without: float = 0.0) -> Band:
-    """The band of errors on rows that were not fitted, but for messages of one size. [B]"""
-    logs = np.concatenate([each.logs[each.rows.message_bytes != without] for each in found])
-    low, high = band_of(-logs, np.ones(len(logs)))
+    """The band of errors on rows that were not fitted, but for messages of one size. [B]
+
+    What messages of one size share is made as wide as few sizes leave it.
+    """
+    sizes = np.concatenate([each.rows.message_bytes for each in found])
+    logs, others = np.concatenate([each.logs for each in found]), sizes != without
+    low, high = band_of(widened(-logs[others], sizes[others][:, None]), np.ones(others.sum()))
     return Band(low=round(low, 3), high=round(high, 3), evidence=f"{len(logs)} rows not fitted, in 5 splits")
 
 
