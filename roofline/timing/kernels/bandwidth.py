@@ -132,7 +132,8 @@ def least_memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         return passed + near / _cache_rate(kept.rate, hardware, bandwidth) + (moved - near) / bandwidth
     if last is None:
         return passed + moved / bandwidth
-    near = minimum(moved if cost.alone else reused, last.held(hardware.last_cache))
+    most, again = last.held(hardware.last_cache), _moved_again(cost.shape) if cost.alone else 0.0
+    near = minimum(moved if cost.alone else reused, most + minimum(again, most))
     return passed + near / _cache_rate(last.most, hardware, bandwidth) + (moved - near) / bandwidth
 
 
@@ -182,10 +183,15 @@ def _resident(cost: Cost, shape: Shape, corrections: Corrections, cache: Number)
     compulsory = held = as_float(cost.bytes)
     if corrections.packed_pass and isinstance(shape, AttentionShape):
         held = held + query_bytes(cost, shape) + new_bytes(shape)
-    if isinstance(shape, ConvolutionShape) or (isinstance(shape, ScanShape) and not shape.apart):
-        held = held - as_float(shape.state_bytes) / 2  # a state is written where it was read
-    near = corrections.working_set.near(held, cache)
+    near = corrections.working_set.near(held - _moved_again(shape), cache)
     return near if cost.alone else near * _activation_bytes(cost) / compulsory
+
+
+def _moved_again(shape: Shape) -> Number:
+    """What of its traffic an operator has in a cache twice: a state is written where it was read. [B]"""
+    if isinstance(shape, ConvolutionShape) or (isinstance(shape, ScanShape) and not shape.apart):
+        return as_float(shape.state_bytes) / 2
+    return 0.0
 
 
 def _kept_bytes(cost: Cost, kept: KeptWeights, hardware: Rates) -> Number:
