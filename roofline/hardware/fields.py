@@ -212,6 +212,21 @@ class Link(Block):
         return self
 
 
+@frozen
+class HostLink:
+    """The link over which a device reads the host's memory: what it is called, and its rate one way. [B/s]"""
+
+    name: str
+    bandwidth: float
+
+    @classmethod
+    def of(cls, stated: Link | None) -> HostLink | None:
+        """That of a sheet; None where it states no rate."""
+        if stated is None or not stated.bandwidth_per_direction:
+            return None
+        return cls(stated.type or "the host link", float(stated.bandwidth_per_direction))
+
+
 Covers = Literal["device", "box"]
 
 

@@ -19,6 +19,7 @@ from roofline.hardware.fields import (
     Block,
     Confidence,
     Hertz,
+    HostLink,
     Level,
     Link,
     Peak,
@@ -137,6 +138,11 @@ class HardwareSpec(Block):
     def cycles_per_s(self) -> float:
         """The clock of the processors; 0 where the sheet does not say. [Hz]"""
         return self.clock or 0.0
+
+    @property
+    def host_link(self) -> HostLink | None:
+        """The link over which the device reads the host's memory; None where the sheet states no rate of it."""
+        return HostLink.of(self.links.get("host"))
 
     @cached_property
     def last_cache(self) -> float:

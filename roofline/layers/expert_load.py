@@ -220,20 +220,34 @@ def _counts(tokens: float, experts: int, picked: float, devices: int, exponent: 
     """Pairs of each expert of each device, draw by draw.
 
     Shares are scaled to all pairs and rounded, an expert has each token once at most; what that leaves goes round the
-    devices, to the emptiest expert of each, or comes from the fullest.
+    devices with room, to the emptiest expert of each, or comes from the fullest.
     """
-    pairs = round(tokens * picked)
+    pairs, most = round(tokens * picked), math.ceil(tokens)
     low, high = (1.0, 0.8 * tokens) if pairs > experts else (0.01, 2.0)
     even = np.random.default_rng(0).random((DRAWS, experts))
     share = _power_law(even, low, high, exponent)
-    counts = np.minimum(np.rint(share / share.sum(axis=1, keepdims=True) * pairs), math.ceil(tokens))
+    counts = np.minimum(np.rint(share / share.sum(axis=1, keepdims=True) * pairs), most)
     left = pairs - counts.sum(axis=1, keepdims=True)
-    all_alike, some = np.divmod(np.abs(left), devices)
-    each = all_alike + (np.arange(devices) < some)
     parts = counts.reshape(DRAWS, devices, -1)
-    over = left[..., None] < 0
-    raised = _raised(np.where(over, -parts, parts), each)
-    return np.maximum(np.where(over, -raised, raised), 0.0)
+    over, held = left < 0, parts.sum(axis=2)
+    each = _dealt(np.abs(left), np.where(over, held, most * parts.shape[2] - held))
+    raised = _raised(np.where(over[..., None], -parts, parts), each)
+    return np.where(over[..., None], -raised, raised)
+
+
+def _dealt(left: Any, room: Any) -> Any:
+    """So many, dealt out evenly, one more to the first, none beyond its room: [draws, 1] and [draws, devices].
+
+    >>> _dealt(np.array([[7]]), np.array([[1, 9, 9]]))
+    array([[1, 3, 3]])
+    """
+    dealt = np.zeros_like(room)
+    while (rest := left - dealt.sum(axis=1, keepdims=True)).any():
+        free = dealt < room
+        each, more = np.divmod(rest, np.maximum(free.sum(axis=1, keepdims=True), 1))
+        one_more = np.cumsum(free, axis=1) <= more
+        dealt = dealt + np.where(free, np.minimum(each + one_more, room - dealt), 0)
+    return dealt
 
 
 def _power_law(even: Any, low: float, high: float, exponent: float) -> Any:

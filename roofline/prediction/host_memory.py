@@ -60,8 +60,7 @@ def kept_in_host(program: Program, offload: str | None, device: HardwareSpec, pr
     if word.strip() != "weights" or not what.strip():
         msg = f"offload {shown(named)}: {_EXPECTED}"
         raise UsageError(msg)
-    link = device.links.get("host")
-    if link is None or not link.bandwidth_per_direction:
+    if device.host_link is None:
         msg = f"offload weights: {device.name} states no host link with a bandwidth, over which they would be read"
         raise WorkloadError(msg)
     what = what.strip()

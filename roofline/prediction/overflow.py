@@ -167,10 +167,10 @@ def _layouts(request: Request) -> Iterator[Layout]:
 
 def offload(request: Request, fit: MemoryFit) -> Offload | None:
     """The weights that are too many, in the host's memory; None without a host link, or where that does not help."""
-    link = request.device.links.get("host")
-    if link is None or link.bandwidth_per_direction is None or fit.capacity_bytes is None:
+    link = request.device.host_link
+    if link is None or fit.capacity_bytes is None:
         return None
     excess = fit.total_bytes - fit.capacity_bytes
     if not 0 < excess <= fit.footprint.weights_bytes:
         return None
-    return Offload(excess, link.type or "the host link", link.bandwidth_per_direction)
+    return Offload(excess, link.name, link.bandwidth)

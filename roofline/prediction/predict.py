@@ -276,11 +276,12 @@ class Prediction:
 
     @property
     def _copied(self) -> str:
-        link = self.hardware.links["host"]
-        rate = format_quantity(float(link.bandwidth_per_direction or 0), "bytes_per_s")
+        link = self.hardware.host_link
+        assert link is not None, "what is read from the host's memory has a link"
+        rate = format_quantity(link.bandwidth, "bytes_per_s")
         return (
             f"{format_quantity(self.hosted_bytes, 'bytes')} of weights lie in the host's memory and are copied before "
-            f"each operator, at {rate} ({link.type or 'the host link'}); llama.cpp computes few tokens on the CPU "
+            f"each operator, at {rate} ({link.name}); llama.cpp computes few tokens on the CPU "
             "instead, which is not told"
         )
 

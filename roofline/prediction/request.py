@@ -97,9 +97,8 @@ class Request:
         """So many of the devices, with what the runtime leaves of the memory. Raises WorkloadError without links."""
         network = self.fleet.network(self.device, devices, self.constants)
         how = Launching.of(self.engine, self.device, self.constants.provenance)
-        link = self.device.links.get("host")
-        rate = link.bandwidth_per_direction if link else None
-        return how.machine(self.device, self.constants, network, self.room_bytes, rate)
+        link = self.device.host_link
+        return how.machine(self.device, self.constants, network, self.room_bytes, link.bandwidth if link else None)
 
 
 @takes(RequestOptions)

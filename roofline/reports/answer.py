@@ -38,7 +38,7 @@ def text(prediction: Prediction, *, operators: bool = False, wide: bool = False,
         costliest_lines(prediction),
         [
             constants_line(prediction.constants, prediction.recipe.timed_dtype),
-            *link_lines(prediction.steps.machine.network),
+            *link_lines(prediction.steps.machine.network, halves=bool(prediction.dispatch_hidden)),
             _inputs(prediction),
             *notes,
         ],

@@ -58,7 +58,7 @@ def _break_even(prediction: Prediction) -> list[str]:
 def _facts(prediction: Prediction) -> Iterator[str]:
     """The machine's numbers that the times divide by, and where they come from."""
     yield from device_lines(prediction.hardware, _dtypes(prediction))
-    yield from link_lines(prediction.steps.machine.network)
+    yield from link_lines(prediction.steps.machine.network, halves=bool(prediction.dispatch_hidden))
     if made := prediction.cache_at_start:
         took = quantity(made.profile_bytes, "bytes")
         run = f"{made.profiled_tokens:,} tokens that samples for {made.profiled_sequences:,} sequences"

@@ -84,12 +84,15 @@ def cells(operator: Operator | None, phase: PhasePrediction) -> Sequence[str]:
     return sent, operator.form if operator else ""
 
 
-def link_lines(network: Network | None) -> list[str]:
-    """The links, what software reaches of them, and what of their time is taken to be hidden."""
+def link_lines(network: Network | None, *, halves: bool = False) -> list[str]:
+    """The links, what software reaches of them, and what of their time is taken to be hidden.
+
+    ``halves``: two-batch overlap hides dispatch and combine, which is told by itself.
+    """
     if network is None:
         return []
     parts = "; ".join(_tier(tier) for tier in network.tiers)
-    return [f"links: {parts}; {_overlap(network)}"]
+    return [f"links: {parts}; {_overlap(network, 'other ' * halves)}"]
 
 
 def _tier(tier: Tier) -> str:
@@ -106,7 +109,7 @@ def _tier(tier: Tier) -> str:
     return f"{joined}, {tier.constants.whose or tier.kind} of calibrations/links.yaml, {bands}"
 
 
-def _overlap(network: Network) -> str:
+def _overlap(network: Network, other: str) -> str:
     if not network.use.overlap:
-        return "communication is not overlapped with computation"
-    return f"{network.use.overlap:.0%} of each collective's time is assumed to be overlapped with computation"
+        return f"{other}communication is not overlapped with computation"
+    return f"{network.use.overlap:.0%} of each {other}collective's time is assumed to be overlapped with computation"

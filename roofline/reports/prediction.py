@@ -199,7 +199,7 @@ def footer(prediction: Prediction) -> list[str]:
     known = [f"note: {note}" for note in prediction.notes]
     return [
         constants_line(prediction.constants, prediction.recipe.timed_dtype),
-        *link_lines(prediction.steps.machine.network),
+        *link_lines(prediction.steps.machine.network, halves=bool(prediction.dispatch_hidden)),
         inputs_line(prediction),
         best,
         *known,

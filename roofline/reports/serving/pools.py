@@ -48,7 +48,8 @@ def against_lines(found: Iterable[PoolsOrMixed]) -> list[str]:
     for each in found:
         cost, other = format_figures(each.cost), format_figures(each.other)
         costs = f", {cost} against {other} {each.unit}" if each.unit in SAID else ""
-        rates = f"{format_figures(each.requests_per_s)} against {format_figures(each.other_requests_per_s)} req/s"
+        own, others = format_figures(each.requests_per_s), format_figures(each.other_requests_per_s)
+        rates = f"{own}, split without a rest, against {others} req/s"
         told = f"{words[each.winner]}{costs}; within the targets a device serves {rates}"
         lines.append(f"{each.who} against aggregated serving: {told}: {each.why}")
     return lines

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, shown
-from roofline.hardware.fields import Link
+from roofline.hardware.fields import HostLink, Link
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Number, maximum
 from roofline.timing.timing import Timing
@@ -93,11 +93,11 @@ def _stated_size(device: HardwareSpec) -> float:
 
 
 def _stated_link(device: HardwareSpec, links: Mapping[str, Link]) -> float:
-    link = links.get("host") or device.links.get("host")
-    if link is None or not link.bandwidth_per_direction:
+    link = HostLink.of(links.get("host")) or device.host_link
+    if link is None:
         msg = f"offload: {device.name} states no host link; give its rate, such as optimizer=200GB@55GB/s"
         raise UsageError(msg)
-    return float(link.bandwidth_per_direction)
+    return link.bandwidth
 
 
 def _stated_rate(device: HardwareSpec) -> float:
