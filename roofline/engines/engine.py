@@ -98,6 +98,10 @@ class Engine(Record):
     two_batches: Annotated[
         bool, Says("two-batch overlap: steps in two halves, one of which computes while tokens of the other are sent")
     ] = False
+    dispatches: Annotated[
+        list[Text],
+        Says("dtypes of values and of scales by group, fp8:fp32, that are sent to experts as they are; others wide"),
+    ] = []
     two_batch_tokens: Annotated[
         dict[Literal["prefill", "decode"], Annotated[int, Field(ge=2)]],
         Says("tokens of a step on a rank from which it is cut so: of one that reads prompts, of one that only decodes"),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -43,6 +44,7 @@ from roofline.program.op import Count, Op, Tensor, Work, collective
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.transfers import Collective, Transfer
+from roofline.program.workload import STORED_BYTES
 
 PARTIAL, ROUTED = -1, -2
 """Places that are no axis: a partial sum; the experts that a token is sent to."""
@@ -86,13 +88,15 @@ class State:
 class Flow:
     """The states of all tensors as a program runs on a mesh; operators, and collectives they need, join ``ops``.
 
-    ``planned``: operators say themselves what devices share, since their axes have no meaning.
+    ``planned``: operators say themselves what devices share, since their axes have no meaning. ``dispatches``: what is
+    sent to experts narrow.
     """
 
     mesh: Mesh
     states: dict[str, list[State]] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     planned: bool = False
+    dispatches: tuple[str, ...] = ()
 
     def run(self, group: Group, op: Op) -> None:
         """Bring what ``op`` reads into place, let it work on a device's part, and note how its output lies."""
@@ -293,6 +297,12 @@ class Flow:
         message = tensor
         if exchanged and is_expert(op) and "A" not in tensor.letters:
             message = Tensor(tensor.name, f"{tensor.axes} A")
+            scale = next((each for each in op.reads if is_scale(each) and _is_of_groups(each, tensor)), None)
+            if scale is not None and f"{tensor.dtype}:{scale.dtype}" in self.dispatches:
+                message = replace(message, dtype=tensor.dtype)
+                last, groups = tensor.letters[-1], scale.letters[-1]
+                wider = STORED_BYTES[scale.dtype] / STORED_BYTES[tensor.dtype]
+                local[last] = WithScales(local.get(last, last), local[groups], wider)
             local["A"] = self._part("A", (splits.get("A", _NONE) | splits.get("X", _NONE)) - dims, op)
         transfer = self._transfer(operation, dims)
         reduced = operation in ("all_reduce", "reduce_scatter")
@@ -367,6 +377,19 @@ class Together:
 
 
 @frozen
+class WithScales:
+    """An axis and the scales of its groups, in one message; ``wider``: the width of a scale, in elements."""
+
+    own: Binding
+    groups: Binding
+    wider: Fraction
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The size of both, in elements of the axis."""
+        return resolve(self.own, sizes) + self.wider * resolve(self.groups, sizes)
+
+
+@frozen
 class Earlier:
     """The tokens of a context that are no new ones."""
 
@@ -412,7 +435,7 @@ def mesh_of(program: Program, layout: Layout, phase: Phase, like: Layout | None 
 def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | None = None) -> Program:
     """The same of one phase; for several layouts in arrays, with the collectives of some that are alike, if given."""
     groups = [group for group in program.groups if phase in group.phases]
-    flow = Flow(mesh_of(program, layout, phase, like), planned=program.anonymous)
+    flow = Flow(mesh_of(program, layout, phase, like), planned=program.anonymous, dispatches=program.dispatches)
     said = _unread(groups)
     sharded: list[Group] = []
     for index, group in enumerate(groups):
@@ -508,6 +531,11 @@ def _left_behind(layers: Sequence[Group]) -> Iterator[tuple[Op, Tensor, tuple[Te
             if tensor.role == "activation" and tensor.name in first - known:
                 known.add(tensor.name)
                 yield op, tensor, ()
+
+
+def _is_of_groups(scale: Tensor, tensor: Tensor) -> bool:
+    """Whether a tensor has the scales of groups of the last axis of another."""
+    return len(scale.letters) == len(tensor.letters) and scale.letters[:-1] == tensor.letters[:-1]
 
 
 def _is_summand(op: Op, tensor: Tensor) -> bool:

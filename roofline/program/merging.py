@@ -24,11 +24,12 @@ _PRODUCERS = {"norm_quantize": "norm", "activation_quantize": "elementwise"}
 
 
 def run_by(engine: Engine, program: Program, beside: Callable[[Program], Program] | None = None) -> Program:
-    """A program, as it is stored, with what ``engine`` merges and folds; ``beside`` adds to what is merged."""
+    """A program, as it is stored, with what ``engine`` merges, folds, sends; ``beside`` adds to what is merged."""
     if beside is None:
         found = merged(program, engine.merges, engine.folds)
     else:
         found = merged(beside(merged(program, engine.merges, ())), {}, engine.folds)
+    found = replace(found, dispatches=tuple(engine.dispatches))
     if not engine.reduce_norm:
         return found
     groups = (replace(each, ops=tuple(_joining(each.ops, op) for op in each.ops)) for each in found.groups)

@@ -73,6 +73,8 @@ class Program:
 
     ``weighs``: bytes of weights that stay in memory for each that the tensors state, where a file has others.
     ``whole``: why tensor parallelism cannot split it, where its axes have no meaning and no plan goes with it.
+    ``dispatches``: narrow activations that are sent to experts with their scales, by the dtypes of both, ``fp8:fp32``;
+    all others are sent as wide as they were before they were narrowed.
 
     Groups of one name in different phases are the same layers, done another way: their weights and caches are the same.
 
@@ -88,6 +90,7 @@ class Program:
     sizes: Mapping[str, int]
     weighs: Fraction = Fraction(1)
     whole: str = ""
+    dispatches: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for phase in self.phases:

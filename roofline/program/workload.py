@@ -72,7 +72,8 @@ SCALE_BYTES: dict[str, Fraction] = {
 }
 """Bytes of what is stored beside weights alone: powers of two; 8 bits, with an fp32 for each 256 of them; places."""
 
-_STORED_BYTES = DTYPE_BYTES | SCALE_BYTES
+STORED_BYTES = DTYPE_BYTES | SCALE_BYTES
+"""Bytes of an element of whatever is stored."""
 
 INDEX_BYTES = 8
 """Token, position and segment numbers are 64-bit, as torch keeps them."""
@@ -117,7 +118,7 @@ class Precision:
         if tensor.role == "index":
             return _INDEX_BYTES
         kept = {"state": self.state, "conv_state": self.conv_state}.get(tensor.role, "")
-        stated = _STORED_BYTES[tensor.dtype or kept or self.dtype(tensor.role)]
+        stated = STORED_BYTES[tensor.dtype or kept or self.dtype(tensor.role)]
         return stated if tensor.weighs is None else stated * tensor.weighs
 
     def compute_dtype(self, op: Op) -> str:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from sympy import simplify, symbols
 
+from roofline.compression.quantization import quantized
+from roofline.compression.recipes import read_recipe
 from roofline.cost.cost import step_cost
+from roofline.engines.library import load_engine
 from roofline.errors import ShapeError, UsageError
 from roofline.models.model import load_model
 from roofline.number import exact
@@ -17,6 +20,7 @@ from roofline.parallelism.pipeline import layer_count
 from roofline.parallelism.sharded_backward import shard_training
 from roofline.parallelism.sharding import shard
 from roofline.program.conventions import Conventions
+from roofline.program.merging import run_by
 from roofline.program.op import PerElement, Tensor, elementwise
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
@@ -309,3 +313,24 @@ def test_a_pipeline_spreads_the_stacked_groups_whatever_their_names() -> None:
     renamed = [replace(group, name=f"{group.name}_of_gpt2") for group in program.groups]
     assert layer_count(replace(program, groups=tuple(renamed))) == 12
     assert layer_count(replace(program, groups=tuple(replace(group, stacked=False) for group in renamed))) == 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "width"),
+    [
+        ("vllm", "fp8-block", 1 + 4 / 128),  # a scale in fp32 for each 128 elements
+        ("vllm", "fp8", 2),  # one for each token
+        ("tensorrt-llm", "fp8-block", 2),
+        ("tensorrt-llm", "nvfp4", 0.5 + 1 / 16),
+    ],
+)
+def test_tokens_go_to_experts_as_narrow_as_an_engine_sends_them_and_come_back_wide(
+    engine: str, dtype: str, width: float
+) -> None:
+    recipe, network = read_recipe(dtype, default="bf16"), load_model("qwen3-30b-a3b").program()
+    program = shard(run_by(load_engine(engine), quantized(network, recipe)), Layout(dp=8, ep=8))
+    group = group_of(program, "layers", Phase.DECODE)
+    sent, back = messages(group, **program.sizes, B=4, T=1, S=9).values()
+    pairs = 4 * 8 * program.sizes["D"]  # tokens of a replica, each to 8 experts
+    assert float(sent) == pairs * width
+    assert float(back) == pairs * 2
