@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from roofline.errors import UsageError
 from roofline.parallelism.dimensions import Degree
 from roofline.parallelism.layout import TENSOR, Dims, Layout, Mesh, Part, is_expert
-from roofline.parallelism.sharding import ROUTED, Flow, State, read_first, sends
+from roofline.parallelism.sharding import ROUTED, Flow, State, experts_of_a_token, read_first, sends
 from roofline.program.axes import Binding
 from roofline.program.backward import gradient
 from roofline.program.op import Op, Tensor, Work, collective
@@ -42,14 +42,15 @@ def shard_training(step: Program, layout: Layout, *, zero: int = 0, replicate: D
         msg = f"zero {zero!r}: expected 0, 1, 2 or 3"
         raise UsageError(msg)
     groups = [group for group in step.groups if Phase.FORWARD in group.phases]
-    forward, kept = Flow(Mesh(layout, Phase.FORWARD, groups=replicate)), dict[str, list[State]]()
+    copies, kept = experts_of_a_token(step), dict[str, list[State]]()
+    forward = Flow(Mesh(layout, Phase.FORWARD, groups=replicate), copies=copies)
     unnamed = step.anonymous
     sharded = [
         _forward(forward, group, groups[place + 1 :], kept, zero, unnamed=unnamed) for place, group in enumerate(groups)
     ]
     handed = [_handed(group, groups, forward.mesh) for group in sends(groups, layout, forward)]
     walk = _Backward(
-        Flow(Mesh(layout, Phase.BACKWARD, groups=replicate)),
+        Flow(Mesh(layout, Phase.BACKWARD, groups=replicate), copies=copies),
         kept,
         {gradient(tensor).name for _, _, tensor in step.weights()},
         zero,

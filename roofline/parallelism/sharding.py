@@ -89,7 +89,7 @@ class Flow:
     """The states of all tensors as a program runs on a mesh; operators, and collectives they need, join ``ops``.
 
     ``planned``: operators say themselves what devices share, since their axes have no meaning. ``dispatches``: what is
-    sent to experts narrow.
+    sent to experts narrow. ``copies``: to how many experts each token goes.
     """
 
     mesh: Mesh
@@ -97,6 +97,7 @@ class Flow:
     ops: list[Op] = field(default_factory=list)
     planned: bool = False
     dispatches: tuple[str, ...] = ()
+    copies: int = 1
 
     def run(self, group: Group, op: Op) -> None:
         """Bring what ``op`` reads into place, let it work on a device's part, and note how its output lies."""
@@ -305,6 +306,8 @@ class Flow:
                 local[last] = WithScales(local.get(last, last), local[groups], wider)
             local["A"] = self._part("A", (splits.get("A", _NONE) | splits.get("X", _NONE)) - dims, op)
         transfer = self._transfer(operation, dims)
+        if transfer.dispatches and not self.mesh.phase.one_token:  # kernels for few tokens send each copy by itself
+            transfer = replace(transfer, copies=self.copies)
         reduced = operation in ("all_reduce", "reduce_scatter")
         name = f"{state.writer if reduced else op.name}.{operation}"
         name += f"_{tensor.name}" if name in {made.name for made in self.ops} else ""
@@ -435,7 +438,9 @@ def mesh_of(program: Program, layout: Layout, phase: Phase, like: Layout | None 
 def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | None = None) -> Program:
     """The same of one phase; for several layouts in arrays, with the collectives of some that are alike, if given."""
     groups = [group for group in program.groups if phase in group.phases]
-    flow = Flow(mesh_of(program, layout, phase, like), planned=program.anonymous, dispatches=program.dispatches)
+    copies = experts_of_a_token(program)
+    mesh = mesh_of(program, layout, phase, like)
+    flow = Flow(mesh, planned=program.anonymous, dispatches=program.dispatches, copies=copies)
     said = _unread(groups)
     sharded: list[Group] = []
     for index, group in enumerate(groups):
@@ -453,6 +458,11 @@ def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | N
         local = flow.mesh.group_bindings(group)
         sharded.append(replace(group, ops=with_epilogues(flow.ops), phases=(phase,), local=local))
     return replace(program, groups=(*sharded, *sends(groups, layout, flow)))
+
+
+def experts_of_a_token(program: Program) -> int:
+    """To how many experts a router sends each token; 1 where there is none."""
+    return program.sizes.get("A", 1)
 
 
 def read_first(groups: Sequence[Group]) -> set[str]:

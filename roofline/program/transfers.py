@@ -18,13 +18,15 @@ PASSES: dict[str, int] = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1,
 class Transfer:
     """A collective of ``devices``, ``stride`` apart in the order in which devices are numbered; numbers or arrays.
 
-    ``send`` hands a message to one other device. ``over`` names the kinds of parallelism that it serves.
+    ``send`` hands a message to one other device. ``over`` names the kinds of parallelism that it serves. ``copies``:
+    how many of what is exchanged are of one token, for as many experts, so that one may do for several devices.
     """
 
     operation: Collective
     devices: Number
     stride: Number = 1
     over: str = ""
+    copies: int = 1
 
     @property
     def dispatches(self) -> bool:

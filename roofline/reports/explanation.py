@@ -24,6 +24,7 @@ from roofline.program.transfers import sent_bytes
 from roofline.program.workload import Precision
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import band_words, count, quantity
+from roofline.timing.collectives import ONCE
 from roofline.timing.machine import Machine
 from roofline.timing.timing import Timing
 
@@ -210,11 +211,12 @@ def _collective(op: Op, cost: Cost, timing: Timing, on: Grounds) -> Iterator[str
     (message,) = op.reads or op.writes
     local = ", ".join(f"{letter} = {_bound(value)}" for letter, value in op.local.items() if _bound(value))
     yield f"{op}  x {single(cost.count):g}{f'  with {local}' if local else ''}"
-    chosen = str(timing.mean().form)
-    each = sent_bytes(chosen, op.transfer.operation, single(cost.message_bytes), single(op.transfer.devices))
-    size, sent = (quantity(value, "bytes") for value in (single(cost.message_bytes), each))
-    what = f"{op.transfer.operation} over {op.transfer.over} {single(op.transfer.devices):g}"
-    yield f"  {what}: message = {_traffic(message, on.precision)} = {size}; each device sends {sent}"
+    chosen, (message_bytes, devices) = str(timing.mean().form), map(single, (cost.message_bytes, op.transfer.devices))
+    size = quantity(message_bytes, "bytes")
+    sent = quantity(sent_bytes(chosen, op.transfer.operation, message_bytes, devices), "bytes")
+    each = f"each token for {op.transfer.copies} experts, {chosen}" if chosen == ONCE else f"each device sends {sent}"
+    what = f"{op.transfer.operation} over {op.transfer.over} {devices:g}"
+    yield f"  {what}: message = {_traffic(message, on.precision)} = {size}; {each}"
     time, bound = (quantity(single(value), "time_s") for value in (timing.time_s, timing.bound_s))
     form = f"{chosen} (roofline/timing/collectives.py)"
     yield f"  time = {form} = {time}, band {band(timing)}; at best {bound}"

@@ -17,11 +17,14 @@ Libraries of serving engines reduce small messages everywhere by kernels of thei
     ring        ((4 s)^0.6 + (2 M (n - 1)/n/(bandwidth b))^0.6)^(1/0.6)
 
 Beyond a domain, a collective runs in it, between domains with what each device has of the message, and in it again; or
-as one ring through all. Links with one law for every collective (``calibrate``) are ``fitted_collectives.py``.
+as one ring through all. Tokens for A experts each go over the network once to each of the o domains that they reach,
+o (1 - (1 - 1/o)^A) of them under uniform routing, and from there to their experts over the fast links, side by side.
+Links with one law for every collective (``calibrate``) are ``fitted_collectives.py``.
 
 Sources: NVIDIA nccl-tests, PERFORMANCE.md; Sanders et al. 2009, Two-tree algorithms; Thakur et al. 2005, Optimization
 of collective communication operations in MPICH; Klenk et al. 2020, An in-network architecture for accelerating
-shared-memory multiprocessor collectives.
+shared-memory multiprocessor collectives; DeepSeek-V3 technical report (arXiv 2412.19437), section 3.2.2, and DeepEP for
+tokens that go once to a domain.
 """
 
 from __future__ import annotations
@@ -44,13 +47,19 @@ from roofline.timing.timing import NOTHING, SECONDS, Timing, banded, total
 _RING = 8
 """Devices in the largest ring that was measured; a switch adds up from there on, a tree goes beyond."""
 
+ONCE = "once a domain"
+"""The form in which a token goes to each domain once, however many of its experts are there."""
+
 _SERVED_CORNER = 0.6
 """The sharpness of the corner of a serving engine's ring."""
 
 
-def time_transfer(operation: str, message_bytes: Number, devices: Number, stride: Number, network: Network) -> Timing:
+def time_transfer(
+    operation: str, message_bytes: Number, devices: Number, stride: Number, network: Network, copies: int = 1
+) -> Timing:
     """The fastest form of a collective of ``devices`` that are ``stride`` apart, for numbers or arrays.
 
+    ``copies``: how many of what is exchanged are of one token, each for an expert.
     A single device takes no time, nor does an empty message. Where all are in one domain the network is not used.
     """
     near, far = network.near, network.far
@@ -66,7 +75,7 @@ def time_transfer(operation: str, message_bytes: Number, devices: Number, stride
     if (between := (inside == 1) & (outside > 1)).any():
         forms.append(_where(between, _fastest(operation, message, n, far)))
     if (across := (inside > 1) & (outside > 1)).any():
-        staged = _hierarchical(operation, message, n, inside, outside, near, far)
+        staged = _hierarchical(operation, message, n, inside, outside, near, far, copies)
         forms += [_where(across, form) for form in staged]
     best = reduce(_faster, forms)
     alone = replace(NOTHING, form="none")
@@ -166,13 +175,17 @@ def _at_best(name: str, seconds: Number) -> Timing:
 
 
 def _hierarchical(
-    operation: str, message: Number, devices: Grid, inside: Grid, outside: Grid, near: Tier, far: Tier
+    operation: str, message: Number, devices: Grid, inside: Grid, outside: Grid, near: Tier, far: Tier, copies: int
 ) -> Iterator[Timing]:
     """Within domains, between them, within them again; and one ring through all, over the networks of each domain."""
     if operation == "all_to_all":
         within = _fastest(operation, message * inside / devices, inside, near)
         beyond = _fastest(operation, message, outside, far)
         yield _along("direct", [within, beyond], together=True)
+        if copies > 1:
+            reached = outside * (1 - (1 - 1 / outside) ** copies)
+            once = _fastest(operation, message * reached / copies, outside, far)
+            yield _along(ONCE, [_fastest(operation, message, inside, near), once], together=True)
         return
     steps = {
         "all_reduce": (("reduce_scatter", 1, near), ("all_reduce", inside, far), ("all_gather", 1, near)),

@@ -96,7 +96,8 @@ class Machine:
         if cost.transfer is not None:
             assert self.network is not None, "collectives come from layouts, which come with a network"
             each = cost.transfer
-            found = time_transfer(each.operation, cost.message_bytes, each.devices, each.stride, self.network)
+            asked = each.operation, cost.message_bytes, each.devices, each.stride
+            found = time_transfer(*asked, self.network, each.copies)
             return found * (1 - self.network.use.overlap)  # the part that no other work hides
         whole = self._kernel(cost, name)
         if not self.runs_single_kernels(cost) or cost.kernels is None:

@@ -261,6 +261,27 @@ def test_a_system_states_its_own_links() -> None:
     assert not fleet_of("h100").counted
 
 
+def test_tokens_for_several_experts_cross_the_network_once_a_domain() -> None:
+    """As many domains as are reached: all of the copies where domains are many, none more where there is one.
+
+    DeepEP states 61 GB/s of what four H100 boxes are sent, their own part in it, for 8 experts of each token (its
+    README, second version, EP 8 x 4 and CX7; nothing is fitted to it).
+    """
+    message, copies = 8192 * 8 * 7168.0, 8
+
+    def time_s(devices: int, copies: int) -> float:
+        return float(time_transfer("all_to_all", message, devices, 1, network("h100", devices), copies).time_s)
+
+    assert time_s(8, copies) == time_s(8, 1)
+    for boxes in (2, 4, 16):
+        reached = boxes * (1 - (1 - 1 / boxes) ** copies)
+        assert 0.9 * reached / copies < time_s(8 * boxes, copies) / time_s(8 * boxes, 1) < 1.4 * reached / copies
+    fewer = [time_s(32, each) for each in (8, 4, 2, 1)]
+    assert fewer == sorted(fewer)
+    published = message / copies * 4 * (1 - (3 / 4) ** 8) / 61e9
+    assert published < time_s(32, copies) < 1.3 * published
+
+
 def test_op_collective() -> None:
     one = predict_op("collective", "8xh100", operation="all_reduce", message_bytes=10**6, devices=8)
     assert (one.form, one.flops, one.link_bytes, one.bound_by) == ("in-switch", 0, 1_750_000, "latency")

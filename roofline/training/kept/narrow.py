@@ -61,9 +61,8 @@ class Narrow:
 
         Source: DeepSeek-V3 (arXiv 2412.19437), section 3.3.3.
         """
-        if not self.dispatches:
-            return sharded
-        groups = (replace(group, ops=tuple(map(_dispatched, group.ops))) for group in sharded.groups)
+        dtype = DTYPE if self.dispatches else ""
+        groups = (replace(group, ops=tuple(_dispatched(op, dtype) for op in group.ops)) for group in sharded.groups)
         return replace(sharded, groups=tuple(groups))
 
     def stored(self, saved: Saved, narrow: Collection[Saved], wide: Collection[Saved]) -> Iterator[Saved]:
@@ -111,12 +110,12 @@ class Narrow:
         yield Op(f"{writer}.{tensor.name}.cast", "quantize", reads, _copies(tensor), work, op.local, function=CAST)
 
 
-def _dispatched(op: Op) -> Op:
-    """A dispatch in fp8; any other operator as it is."""
+def _dispatched(op: Op, dtype: str) -> Op:
+    """A dispatch of what is cast, in a format or as it is before the cast; any other operator as it is."""
     goes = op.transfer is not None and op.transfer.dispatches
     if not goes or not (SUFFIX in op.writes[0].name or op.name.endswith(f".{CAST}.all_to_all")):
         return op
-    return mapped(op, lambda tensor: replace(tensor, dtype=DTYPE))
+    return mapped(op, lambda tensor: replace(tensor, dtype=dtype))
 
 
 def matrices(step: Program) -> frozenset[str]:
