@@ -41,9 +41,9 @@ def predict(every: MeasuredSet, constants: Any) -> OperatorPrediction:
     engine = read_engine({"engine": None, "constants": None}, rows.device, None)
     known = constant_set(every, constants)
     found = OperatorClock(rows.device, engine, known, rows.dtype, rows.operator).time(rows.kind, rows.dtype, rows.sizes)
-    if not rows.blocked:
+    if not rows.recipe:
         return found
-    told = time_operator(rows.cost(), rows.device, known.of(rows.kind, "graph", dtype=f"{rows.dtype}_block"))
+    told = time_operator(rows.cost(), rows.device, known.of(rows.kind, "graph", dtype=rows.timed_dtype))
     return replace(found, time_s=told.time_s, low_s=told.low_s, high_s=told.high_s)
 
 
@@ -135,7 +135,7 @@ def group_of(rows: MeasuredSet) -> str:
         return "norms, elementwise, embedding, A100" if streams else f"{kind} 16-bit, A100"
     if is_fitted_here(rows):
         return f"{kind} fp32, A100 PCIe, V100, P100*"
-    return f"{kind} {rows.dtype}{' by block' if rows.blocked else ''}, device left out"
+    return f"{kind} {rows.timed_dtype}, device left out"
 
 
 def band(data: Path, constants: Any) -> tuple[int, float, float]:

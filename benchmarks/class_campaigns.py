@@ -30,7 +30,7 @@ _MOST = 500
 class Campaign:
     """Timed operators of one kind on one device; ``kind`` is that of constants, with fp32 and fp8 matmuls apart.
 
-    In fp8 those with scales by block, of DeepGEMM, are apart from those with one scale, timed with what quantises.
+    In 8 bits and fewer they are by library too where they were timed with what quantises before them.
     """
 
     name: str
@@ -56,7 +56,7 @@ def _on_devices(data: Path) -> Iterable[Campaign]:
     for each in load_device_sets(data):
         if each.kind == "matmul":
             campaign = _campaign(each.rows)
-            yield campaign
+            yield replace(campaign, kind=f"{campaign.kind} {each.library}".strip())
 
 
 def weighted(campaigns: Sequence[Campaign]) -> list[Timed]:
@@ -72,8 +72,7 @@ def weighted(campaigns: Sequence[Campaign]) -> list[Timed]:
 def _campaign(rows: MeasuredSet) -> Campaign:
     kind = rows.constants_kind
     thin = rows.where(np.arange(len(rows)) % max(1, -(-len(rows) // _MOST)) == 0)
-    dtype = f"{rows.dtype}_block" if rows.blocked else rows.dtype
-    apart = f"{kind} {dtype}" if kind == "matmul" and rows.dtype in ("fp32", "fp8") else kind
+    apart = f"{kind} {rows.timed_dtype}" if kind == "matmul" and rows.dtype in ("fp32", "fp8", "fp4") else kind
     return Campaign(rows.name, apart, rows.device, tuple(thin.timed()))
 
 

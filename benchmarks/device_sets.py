@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from device_tables import DeviceSet, Table, column, device_set
 from measured_sets import Rows
 
 from roofline.hardware.loading import load_hardware
+from roofline.program.workload import DTYPE_BYTES
 
 SEEDS = (0, 1, 2, 3, 4)
 COMMIT = "095f58a51c4c"
@@ -49,7 +50,7 @@ def of_kind(data: Path, kind: str, dtype: str, library: str) -> dict[str, list[D
     """The sets of one kind, dtype and library, by device."""
     found: dict[str, list[DeviceSet]] = {}
     for each in load_device_sets(data):
-        if (each.kind, each.rows.dtype, each.library) == (kind, dtype, library):
+        if (each.kind, each.rows.timed_dtype, each.library) == (kind, dtype, library):
             found.setdefault(each.rows.device.name, []).append(each)
     return found
 
@@ -72,22 +73,47 @@ def tables(data: Path, folder: str, prefix: str) -> Iterator[Table]:
 
 
 def _gemm(table: Table) -> Iterator[DeviceSet]:
-    """Matmuls: bf16 from any framework is cuBLAS's; fp8 of TensorRT-LLM holds the kernels that quantise x."""
-    for dtype, name, library in (("bf16", "bfloat16", ""), ("fp8", "fp8", "trtllm")):
-        if library in ("", table.framework):
-            rows = [row for row in table.rows if row["gemm_dtype"] == name]
+    """Matmuls: bf16 from any framework is cuBLAS's; narrow ones hold the kernels that quantise x."""
+    for (name, framework), (recipe, dtype) in _MATMULS.items():
+        rows = [row for row in table.rows if row["gemm_dtype"] == name]
+        if (name, framework) == ("fp8", "vllm"):
+            rows = [row for row in rows if int(row["k"]) >= _LEAST_DEPTH]
+        if rows and framework in ("", table.framework):
             sizes = {size: column(rows, size) for size in "mkn"}
-            sizes["weight_sets"] = _weight_sets(table, sizes["n"] * sizes["k"] * (2 if dtype == "bf16" else 1))
-            yield device_set(table, rows, "matmul", dtype, sizes, library, (("n", "k"),))
+            weight_bytes = sizes["n"] * sizes["k"] * float(DTYPE_BYTES[dtype])
+            sizes["weight_sets"] = _weight_sets(table, name, weight_bytes)
+            found = device_set(
+                table, rows, "matmul", dtype, sizes, framework, (("n", "k"),), recipe and f"matmul {recipe}"
+            )
+            yield replace(found, rows=replace(found.rows, recipe=recipe))
 
 
-def _weight_sets(table: Table, weight_bytes: Any) -> Any:
+_MATMULS = {
+    ("bfloat16", ""): ("", "bf16"),
+    ("fp8", "trtllm"): ("fp8-tensor", "fp8"),
+    ("fp8", "vllm"): ("fp8-tensor", "fp8"),
+    ("fp8_block", "trtllm"): ("fp8-block", "fp8"),
+    ("nvfp4", "trtllm"): ("nvfp4", "fp4"),
+    ("nvfp4", "vllm"): ("nvfp4", "fp4"),
+}
+"""How the matmuls of a table, by its word and the framework, are stored, and the dtype in which they multiply.
+
+vLLM's with scales by block were launched by the host (aiconfigurator, collector/vllm/collect_gemm.py): none takes less
+than 55 to 290 us, and none is read.
+"""
+
+_LEAST_DEPTH = 128
+"""Elements of depth: of vLLM's CUTLASS kernels 32 and 64 were timed too, which no network has; they write at a fifth of
+the bandwidth on an L40S."""
+
+
+def _weight_sets(table: Table, name: str, weight_bytes: Any) -> Any:
     """Of how many sets of weights a table's runs of a matmul take turns (aiconfigurator, collect_gemm.py).
 
-    TensorRT-LLM's: enough to fill the last cache, 5 at most; vLLM's: 6.
+    TensorRT-LLM's: enough to fill the last cache, 5 at most; vLLM's: 6, in 4 bits one.
     """
     if table.framework == "vllm":
-        return np.full(len(weight_bytes), 6.0)
+        return np.full(len(weight_bytes), 1.0 if name == "nvfp4" else 6.0)
     return np.clip(np.ceil(table.device.last_cache / weight_bytes), 1.0, 5.0)
 
 

@@ -58,10 +58,12 @@ _HALF_RATE = {"nvidia-gddr": {"compute": 1.08, "boost": 1.23}}
 _CACHED = "nvidia-gddr"  # its last cache is faster than its memory
 _MATMUL = ("compute", "flop_energy", "memory", "latency_cycles", "tail.share", "tail.depth", "last_cache.rate",
            "kept_weights.rate")  # fmt: skip
+_QUANTISED = ("matmul fp8 trtllm", "matmul fp8 vllm", "matmul fp8_block trtllm")
+"""Matmuls timed with what quantises before them, by dtype and library."""
 FREE = {
     "matmul": _MATMUL,
     "matmul fp8_block": (),
-    "matmul fp8": ("quantize.latency", "quantize.traffic"),
+    **dict.fromkeys(_QUANTISED, ("quantize.latency", "quantize.traffic")),
     "matmul fp32": ("compute",),
     "attention_prefill": ("compute", "memory", "latency_s"),
     "attention_decode": ("compute", "memory", "latency_s"),
@@ -208,6 +210,8 @@ def class_fields(
     """
     found = {kind: fit_for(kind, name, campaigns) for kind in FREE}
     bands = {kind: band(left_out(kind, campaigns)) for kind in FREE}
+    blocked = left_out("matmul fp8_block", campaigns) | left_out("matmul fp8_block trtllm", campaigns)
+    bands["matmul fp8_block"] = band(blocked)
     bands["grouped_matmul"] = band(grouped_left_out(campaigns, grouped))
     matmul = found["matmul"].values
     plain = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if not kind.startswith("matmul")}
@@ -263,7 +267,7 @@ def _part(name: str) -> float:
 def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, Any]) -> dict[str, Any]:
     """The matmul of a class: shares are the class's own; where a library quantises before fp8, with its kernels.
 
-    Kernels that multiply in fp8 with one scale are within the band of those that were timed, with what quantises.
+    Kernels of other libraries have the band of vLLM's with one scale, and of all that were timed with scales by block.
     """
     values = found["matmul"].values
     cached = {"last_cache": {"rate": f"{values['last_cache.rate']:.3g} B/cycle", "most": f"{MOST_OF_CACHE} B/cycle"}}
@@ -273,13 +277,17 @@ def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, An
         **(cached if name == _CACHED else {}),
         "kept_weights": {"rate": f"{values['kept_weights.rate']:.3g} B/cycle", "part": _part(name)},
     }
-    fp8 = found["matmul fp8"].values
-    quantize = {"latency": f"{fp8['quantize.latency'] * 1e6:.3g} us", "traffic": fp8["quantize.traffic"]}
-    quantised = {**plain, "quantize": quantize, "band": bands["matmul fp8"]}
+    libraries: dict[str, Any] = {}
+    for kind in _QUANTISED:
+        _, dtype, library = kind.split()
+        took = found[kind].values
+        quantize = {"latency": f"{took['quantize.latency'] * 1e6:.3g} us", "traffic": took["quantize.traffic"]}
+        own = libraries.setdefault(library, {"dtypes": {}})["dtypes"]
+        own[dtype] = {**plain, "quantize": quantize, "band": bands[kind]}
     wide = {dtype: {"latency": plain["latency"], "band": bands["matmul fp32"]} for dtype in _UNTAILED}
-    narrow = {dtype: {**plain, "band": bands[f"matmul {dtype}"]} for dtype in ("fp8", "fp8_block")}
-    dtypes = {**narrow, **wide}
-    return {**plain, "band": bands["matmul"], "dtypes": dtypes, "libraries": {"trtllm": {"dtypes": {"fp8": quantised}}}}
+    alone = {"fp8": "matmul fp8 vllm", "fp8_block": "matmul fp8_block"}
+    dtypes = {**{dtype: {**plain, "band": bands[kind]} for dtype, kind in alone.items()}, **wide}
+    return {**plain, "band": bands["matmul"], "dtypes": dtypes, "libraries": libraries}
 
 
 def _matmul_latency(values: Mapping[str, float]) -> dict[str, str]:

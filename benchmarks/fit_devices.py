@@ -44,6 +44,8 @@ USUAL = ("matmul", "attention")
 """The kinds whose bands are the band of all: those that every model has."""
 _START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
 _PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
+_NEVER_S = 1.0
+"""What adding up parts of a depth takes in kernels that cut none."""
 _NO_PARTIAL = 1e-9
 """Partial sums stay in the last cache: fitted, their traffic is hardly any, and judged rows are better without it."""
 
@@ -231,14 +233,26 @@ def _encoder(
     return Fit("attention_encoder", "bf16", library, free, _SET, (), tuple(known), (), priors, 1.0, devices)
 
 
+def _narrow_matmul(dtype: str, library: str, *, splits: bool = False) -> Fit:
+    """A matmul of 8 bits or fewer with what quantises before it; memory and launches are those of 16 bits.
+
+    Without ``splits`` a block walks the whole depth, as in DeepGEMM and CUTLASS's persistent kernels.
+    """
+    own = "tiles.split" if splits else "least_tile"
+    free = ("compute", "tiles.feed", own, "quantize.latency", "quantize.traffic")
+    known = (("tiles.partial", _NO_PARTIAL), *(() if splits else (("tiles.split", _NEVER_S),)))
+    shared = ("memory", "latency_s", "last_cache.rate", "ramp", "kept_weights.rate")
+    return Fit("matmul", dtype, library, free, known=known, shared=shared, priors=(_SHARES[0],))
+
+
 _TILED = ("compute", "memory", "latency_s", "tiles.feed", "tiles.split", "kept_weights.rate")
 FITS = (
     Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("tiles.partial", _NO_PARTIAL),)),
-    Fit(
-        "matmul", "fp8", "trtllm", ("compute", "tiles.feed", "tiles.split", "quantize.latency", "quantize.traffic"),
-        known=(("tiles.partial", _NO_PARTIAL),),
-        shared=("memory", "latency_s", "last_cache.rate", "ramp", "kept_weights.rate"),
-    ),
+    _narrow_matmul("fp8", "trtllm", splits=True),
+    _narrow_matmul("fp8", "vllm"),
+    _narrow_matmul("fp8_block", "trtllm"),
+    _narrow_matmul("fp4", "trtllm"),
+    _narrow_matmul("fp4", "vllm"),
     _prefill("fa3", "window_edge", "query_tiles.tail", "cache_write.each", known=_WRITTEN),
     _prefill("flashinfer", "cache_write.each", known=_WRITTEN),
     _prefill("fa2", "cache_write.each", known=_WRITTEN),
@@ -475,7 +489,10 @@ def _put(kinds: dict[str, Any], fit: Fit, fields: dict[str, Any]) -> None:
         kinds[fit.kind] = ({"library": fit.library} if fit.library else {}) | fields | beside
         return
     place = own.setdefault("libraries", {}).setdefault(fit.library, {}) if fit.library else own
-    place.update(fields if plain else {"dtypes": {fit.dtype: fields}})
+    if plain:
+        place.update(fields)
+    else:
+        place.setdefault("dtypes", {})[fit.dtype] = fields
 
 
 def _file(device: HardwareSpec) -> Path:

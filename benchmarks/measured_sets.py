@@ -16,13 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from roofline.compression.quantization import quantized_groups
+from roofline.compression.recipes import read_recipe
 from roofline.cost.cost import Cost, operator_cost
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.fitting.operators import Timed
 from roofline.hardware.loading import load_hardware, read_hardware_fields, spec_from_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.statements import statement_of
+from roofline.program.axes import Sizes
 from roofline.program.op import Op
+from roofline.program.phases import Phase
+from roofline.program.program import Group
 from roofline.program.workload import Precision
 from roofline.timing.machine import kind_of
 
@@ -44,7 +49,8 @@ class MeasuredSet:
 
     sizes: arrays, one per size of the kind. measured_s: [s]. operator: its name inside a model. runtime: whose kernels.
     host_time: whether the times include what the host does. kept: the dtype of caches, states, if another.
-    apart: whether new states are made in fp32 beside the old ones. blocked: whether blocks of weights have scales.
+    apart: whether new states are made in fp32 beside the old ones. recipe: how a matmul is
+    stored, where its dtype says too little.
     """
 
     name: str
@@ -59,7 +65,7 @@ class MeasuredSet:
     host_time: bool = False
     kept: str = ""
     apart: bool = False
-    blocked: bool = False
+    recipe: str = ""
 
     def __len__(self) -> int:
         return len(self.measured_s)
@@ -94,6 +100,11 @@ class MeasuredSet:
         return [Timed(part.cost(), part.device, part.measured_s, len(part) / len(self)) for part in parts]
 
     @property
+    def timed_dtype(self) -> str:
+        """The dtype whose constants the operators take: in fp8 those with scales by block have their own."""
+        return "fp8_block" if self.recipe == "fp8-block" else self.dtype
+
+    @property
     def constants_kind(self) -> str:
         """The kind of constants that the operators take."""
         return kind_of(self.cost())
@@ -101,13 +112,21 @@ class MeasuredSet:
     def cost(self) -> Cost:
         """What the operators cost, from the same statement as in ``predict_op``."""
         op, sizes = statement_of(self.kind, self.sizes)
+        if self.recipe:
+            return replace(self._stored(op, sizes), weight_sets=self.sizes.get("weight_sets", 0))
         op = _with_new_states(op) if self.apart else op
         decoding = "query" in self.sizes and bool(np.all(self.sizes["query"] == 1))
         precision = Precision(self.dtype, self.dtype, self.kept or self.dtype, self.kept)
         cost = operator_cost(op, sizes, precision, decoding=decoding)
-        if isinstance(cost.shape, MatmulShape):
-            cost = replace(cost, shape=replace(cost.shape, blocked=self.blocked))
         return replace(cost, alone=True, weight_sets=self.sizes.get("weight_sets", 0))
+
+    def _stored(self, op: Op, sizes: Sizes) -> Cost:
+        """The cost of a matmul whose operands are stored as the recipe says; what quantises before it is another's."""
+        recipe = read_recipe(self.recipe, default="bf16")
+        (group,) = quantized_groups((Group(op.name, (op,), phases=(Phase.PREFILL,)),), recipe)
+        costs = [operator_cost(each, sizes, recipe.precision) for each in group.ops]
+        (found,) = [cost for cost in costs if isinstance(cost.shape, MatmulShape)]
+        return replace(found, alone=True)
 
     def _known(self) -> Any:
         """Whether each model dimension of each row has a value to fit: [dimensions, rows]."""
@@ -174,7 +193,7 @@ def _infersim_gemm(data: Path) -> Iterable[MeasuredSet]:
         rows = [row for row in _read(data, "infersim/gemm.csv") if row["gpu"] == gpu]
         once = list({tuple(row.items()): row for row in rows}.values())
         rows_of = _matmul(f"GEMM fp8 by block, {gpu.upper()}", other_device(gpu), "fp8", once, "latency_us", 1e-6, {})
-        yield replace(rows_of, blocked=True)
+        yield replace(rows_of, recipe="fp8-block")
 
 
 def _neusight_gemm(data: Path) -> Iterable[MeasuredSet]:

@@ -48,8 +48,23 @@ _ALIKE = {
     **{dtype: (dtype, "fp8", "fp8_block") for dtype in ("int8", "fp6", "fp4", "int4")},
 }
 """In which dtypes kernels of experts are alike: those of the first that there are, since their launches are."""
-_SCALED = {"fp8_block": ("fp8_block", "fp8")}
-"""A matmul whose scales were not timed takes the constants of the dtype."""
+_SCALED = {
+    "fp8_block": ("fp8_block", "fp8"),
+    "int8": ("int8", "fp8"),
+    **{dtype: (dtype, "fp8_block", "fp8") for dtype in ("fp4", "fp6", "int4")},
+}
+"""A matmul in a format that was not timed takes the constants of the nearest one."""
+
+
+def _nearest(kind: str, dtype: str, theirs: KindConstants, own: KindConstants) -> Iterator[tuple[KindConstants, str]]:
+    """Where constants of a dtype may stand, nearest first: of experts a library's, of matmuls the format's.
+
+    Another library's matmuls in the same format are nearer than this one's in another.
+    """
+    if kind == "grouped_matmul":
+        return ((place, alike) for place in (theirs, own) for alike in _ALIKE.get(dtype, (dtype,)))
+    places = (theirs, own, *own.libraries.values()) if kind == "matmul" else (theirs, own)
+    return ((place, alike) for alike in _SCALED.get(dtype, (dtype,)) for place in places)
 
 
 @frozen
@@ -253,10 +268,9 @@ class ConstantSet:
         for base, own in places:
             theirs = own.libraries.get(library, own)
             known = theirs is not own or own.library in (None, library) or library in NO_LIBRARY
-            for place in (theirs, own):
-                for alike in (_ALIKE if kind == "grouped_matmul" else _SCALED).get(dtype, (dtype,)):
-                    if alike in place.dtypes:
-                        return base, place.dtypes[alike], known
+            for place, alike in _nearest(kind, dtype, theirs, own):
+                if alike in place.dtypes:
+                    return base, place.dtypes[alike], known
             if self.covers(dtype) or base is self.otherwise:
                 return base, theirs if theirs.latency else own, known
         return self.calibration if self.covers(dtype) else self.otherwise, KindConstants(), True

@@ -39,7 +39,7 @@ AttentionLibrary: TypeAlias = Literal[
 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product, AMD's AITER, llama.cpp's; ``fused`` is one
 kernel of no library in particular, ``materialised`` stores the scores."""
 
-MatmulLibrary: TypeAlias = Literal["vendor", "trtllm", "llama-cpp", "llama-cpp-b6000"]
+MatmulLibrary: TypeAlias = Literal["vendor", "trtllm", "vllm", "llama-cpp", "llama-cpp-b6000"]
 """Whose kernels multiply: the vendor's (cuBLAS and its like), TensorRT-LLM's, which quantise activations too, or
 llama.cpp's, which unpack blocks; ``llama-cpp-b6000`` as it was on AMD before December 2025, without kernels of its own
 for matrix units."""

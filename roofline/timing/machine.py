@@ -127,9 +127,9 @@ class Machine:
         return cost.mean_flops / self.rates.contraction_unit(cost.dtype)[1]
 
     def constants_of(self, cost: Cost, name: str = "") -> Constants:
-        """The constants that an operator takes. A step states its quantising kernels: they are in no matmul's time."""
+        """The constants that an operator takes. What quantises is an operator of its own, and in no matmul's time."""
         found = self._launched(cost, name)
-        return found if cost.alone or found.corrections.quantize is None else found.without("quantize")
+        return found if found.corrections.quantize is None else found.without("quantize")
 
     def _launched(self, cost: Cost, name: str) -> Constants:
         """The constants, with the latency of how the operator is launched; none within a collective's kernel."""

@@ -47,7 +47,7 @@ from roofline.operators.predict_op import predict_op  # noqa: E402
 
 PAGE = ROOT / "docs" / "accuracy.md"
 TABLE = re.compile(r"<!-- (short|whole) (operators|models|classes) -->\n(.*?)<!-- end -->", re.DOTALL)
-FITTED_LONG = ("matmul", "matmul fp8", "matmul fp8_block")
+FITTED_LONG = tuple(kind for kind in fit_classes.FREE if kind.startswith("matmul") and kind != "matmul fp32")
 """Kinds that take a fit of matmuls, which takes seconds."""
 measured = pytest.mark.skipif(not DATA.is_dir(), reason="needs the measurements in ../shared/measured")
 

@@ -70,7 +70,8 @@ def attended(**sizes: int) -> Cost:
 
 def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Constants) -> Tiling:
     assert constants.corrections.tiles is not None
-    return TiledMatmul(constants.corrections.tiles, peak, constants.compute, hardware).fastest(shape)
+    tiles, least = constants.corrections.tiles, constants.corrections.least_tile
+    return TiledMatmul(tiles, peak, constants.compute, hardware, least=least).fastest(shape)
 
 
 # By hand
@@ -142,7 +143,7 @@ def test_one_tile_more_than_a_wave_takes_two_waves() -> None:
     partial=st.sampled_from([0.0, 0.4, 1.7]),
 )
 def test_all_tilings_at_once_find_what_one_after_the_other_does(m: int, n: int, k: int, partial: float) -> None:
-    constants = TILED.replaced({"tiles.partial": partial, "tiles.split": 3e-6})
+    constants = TILED.replaced({"tiles.partial": partial, "tiles.split": 3e-6, "least_tile": 60.0})
     h100 = load_hardware("h100")
     one = tile(MatmulShape(m, n, k), 900e12, h100, constants)
     several = tile(MatmulShape(np.array([7.0, m]), np.array([9.0, n]), np.array([80.0, k])), 900e12, h100, constants)
@@ -155,6 +156,21 @@ def test_a_small_tile_is_fed_more_slowly() -> None:
     # a 32 x 32 tile at its share of the peak, 16 / 64, on one of four units; its depth is cut into steps of 32
     one = tile(MatmulShape(32, 32, 1), 1000.0, toy(), TILED.replaced({"tiles.split": 1e9}))
     assert one.compute_s == pytest.approx(2 * 32 * 32 * 32 * 4 / (1000 * 16 / 64))
+
+
+@pytest.mark.parametrize("columns", [32, 64])
+def test_a_tile_smaller_than_the_smallest_takes_as_long_as_that(columns: int) -> None:
+    """All of a step of 64 x 64, at its share of the peak, 32 / 64, on one of four units."""
+    whole = TILED.replaced({"tiles.split": 1e9, "least_tile": 64.0})
+    one = tile(MatmulShape(1, columns, 1), 1000.0, toy(), whole)
+    assert one.compute_s == pytest.approx(2 * 64 * 64 * 32 * 4 / (1000 * 32 / 64))
+
+
+@given(m=st.integers(1, 5000), n=st.integers(1, 5000), k=st.integers(1, 100_000), side=st.floats(16, 200))
+def test_a_smallest_tile_never_makes_a_matmul_faster(m: int, n: int, k: int, side: float) -> None:
+    h100, shape = load_hardware("h100"), MatmulShape(m, n, k)
+    plain, limited = (tile(shape, 900e12, h100, each) for each in (TILED, TILED.replaced({"least_tile": side})))
+    assert limited.total_s >= plain.total_s * (1 - 1e-12)
 
 
 def test_a_deep_matmul_of_one_tile_is_split_and_pays_for_it() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from roofline.calibration.constants import ConstantSet, load_device
+from roofline.calibration.kernels import Kernels
 from roofline.calibration.provenance import class_of
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import read_recipe
@@ -45,7 +46,28 @@ def test_blocks_are_slower_where_both_were_timed(device: str) -> None:
 
 
 def test_blocks_take_the_constants_of_the_dtype_where_they_were_not_timed() -> None:
+    """But for the band, which others than the dtype's own kernels were seen to ask for."""
     assert isinstance(BLOCKS.shape, MatmulShape)
     plain = replace(BLOCKS, shape=replace(BLOCKS.shape, blocked=False))
-    there = machine("h100")
-    assert there.constants_of(BLOCKS) == there.constants_of(plain)
+    ada = load_hardware("rtx-4090")
+    there = Machine(ada, ConstantSet.from_calibration(class_of(ada)), "graph")
+    assert there.constants_of(BLOCKS).corrections.tail == there.constants_of(plain).corrections.tail
+    assert there.time(BLOCKS).time_s == there.time(plain).time_s
+    assert there.time(BLOCKS).high_s > there.time(plain).high_s
+
+
+@pytest.mark.parametrize(("dtype", "nearest"), [("int8", "fp8"), ("fp4", "fp8_block"), ("fp6", "fp8_block")])
+def test_a_format_that_nobody_timed_takes_the_constants_of_the_nearest(dtype: str, nearest: str) -> None:
+    h100 = ConstantSet.from_calibration(load_device("h100-sxm-80gb"), class_of(load_hardware("h100")))
+    assert h100.of("matmul", "graph", dtype=dtype) == h100.of("matmul", "graph", dtype=nearest)
+
+
+@pytest.mark.parametrize(("library", "whose"), [("vllm", "trtllm"), ("vendor", "trtllm"), ("trtllm", "trtllm")])
+def test_another_librarys_kernels_of_a_format_are_nearer_than_another_format(library: str, whose: str) -> None:
+    """Scales by block were timed of TensorRT-LLM alone."""
+    h100 = ConstantSet.from_calibration(load_device("h100-sxm-80gb"), class_of(load_hardware("h100")))
+    (ours, theirs) = (h100.using(Kernels.all_of(each)) for each in (library, whose))
+    assert ours.of("matmul", "graph", dtype="fp8_block") == theirs.of("matmul", "graph", dtype="fp8_block")
+    assert h100.using(Kernels("", "vllm")).of("matmul", "graph", dtype="fp8") != theirs.of(
+        "matmul", "graph", dtype="fp8"
+    )

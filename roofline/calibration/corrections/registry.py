@@ -31,6 +31,7 @@ from roofline.calibration.corrections.experts import Dispatch, GroupBlocks, Grou
 from roofline.calibration.corrections.matmuls import (
     ExtraDepth,
     GroupRows,
+    LeastTile,
     Quantize,
     Repack,
     SpillColumns,
@@ -62,6 +63,7 @@ class Corrections(Data):
     """
 
     tiles: Tiles | None = None
+    least_tile: LeastTile | None = None
     tail: Tail | None = None
     quantize: Quantize | None = None
     repack: Repack | None = None

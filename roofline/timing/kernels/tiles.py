@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from roofline.calibration.corrections.matmuls import Tiles
+from roofline.calibration.corrections.matmuls import LeastTile, Tiles
 from roofline.classes import frozen
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.errors import WorkloadError
@@ -30,8 +30,8 @@ _FEW = min(rows for rows, _ in TILES)  # rows that fill no tile
 _CHUNK = 8192  # rows of a table at once
 _AT_ONCE = 256  # rows of which all tilings stay in a cache side by side
 
-_Known: TypeAlias = tuple[Tiles, float, float, float, float]
-"""The tiles' constants, peak, share, bandwidth and units of a :class:`TiledMatmul` in plain numbers."""
+_Known: TypeAlias = tuple[Tiles, LeastTile | None, float, float, float, float]
+"""The tiles' constants, the smallest, peak, share, bandwidth and units of a :class:`TiledMatmul` in plain numbers."""
 
 
 @frozen
@@ -52,7 +52,8 @@ class Tiling:
 class TiledMatmul:
     """What tilings are made with: the tiles' constants, the peak [FLOP/s], the share that large matmuls reach of it.
 
-    ``streams``: kernels that unpack narrow weights on the way take few rows as they are, without tiles.
+    ``streams``: kernels that unpack narrow weights on the way take few rows as they are, without tiles. ``least``: the
+    smallest tile.
     """
 
     tiles: Tiles
@@ -60,6 +61,7 @@ class TiledMatmul:
     share: float
     hardware: Rates
     streams: bool = False
+    least: LeastTile | None = None
 
     def fastest(self, shape: MatmulShape) -> Tiling:
         """The fastest tiling of a matmul, as a library picks it.
@@ -81,8 +83,8 @@ class TiledMatmul:
         sizes = (shape.rows, shape.columns, shape.depth)
         numbers = (*sizes, self.peak, self.hardware.bandwidth, self.hardware.unit_count)
         if all(map(_is_plain, numbers)):
-            known = (self.tiles, float(self.peak), self.share, float(self.hardware.bandwidth))
-            return _fastest_of_plain(*known, float(units_of(self.hardware)), *map(float, sizes))
+            known = (self.tiles, self.least, float(self.peak), self.share, float(self.hardware.bandwidth))
+            return _fastest_of_plain((*known, float(units_of(self.hardware))), *map(float, sizes))
         if is_remembering(*numbers):
             return self._fastest_of_one(shape) if is_remembering(*numbers[1:]) else self._fastest_of_rows(shape)
         if not is_symbolic(*sizes):
@@ -96,7 +98,7 @@ class TiledMatmul:
         units = units_of(self.hardware)
         steps = [ceil_div(shape.depth, _STEP * split) for split in SPLITS]
         for rows, columns in TILES:
-            share = minimum(self.share, self.tiles.share(rows, columns))
+            share = _filled(self.least, rows, columns) * minimum(self.share, self.tiles.share(rows, columns))
             step_s = 2 * rows * columns * _STEP * units / (self.peak * share)
             blocks = ceil_div(shape.rows, rows) * ceil_div(shape.columns, columns)
             for place, split in enumerate(SPLITS):
@@ -122,7 +124,7 @@ class TiledMatmul:
     def _fastest_of_rows(self, shape: MatmulShape) -> Tiling:
         """The same where the rows alone remember: a search that they keep whole."""
         units, columns, depth = (float(each) for each in (units_of(self.hardware), shape.columns, shape.depth))
-        step_s = _step_s(self.tiles, float(self.peak), self.share, units)[:, 0].tolist()
+        step_s = _step_s(self.tiles, self.least, float(self.peak), self.share, units)[:, 0].tolist()
         sides = [(float(rows), float(ceil_div(columns, across))) for rows, across in TILES]
         tiles = [(*side, seconds) for side, seconds in zip(sides, step_s, strict=True)]
         splits = [(float(split), float(ceil_div(depth, _STEP * split))) for split in SPLITS]
@@ -137,7 +139,7 @@ class TiledMatmul:
         flat = [np.ascontiguousarray(column).reshape(-1) for column in columns]
         rates = (self.peak, self.hardware.bandwidth, self.hardware.unit_count)
         if flat[0].size <= _AT_ONCE and all(map(_is_plain, rates)):
-            known = (self.tiles, float(self.peak), self.share, float(self.hardware.bandwidth))
+            known = (self.tiles, self.least, float(self.peak), self.share, float(self.hardware.bandwidth))
             found = _fastest_of_few((*known, float(units_of(self.hardware))), np.array(flat))
             return Tiling(*(row.reshape(columns[0].shape)[()] for row in found))
         whole = np.empty((3, flat[0].size))
@@ -158,11 +160,10 @@ class TiledMatmul:
 
 
 @lru_cache(maxsize=16_384)
-def _fastest_of_plain(
-    tiles: Tiles, peak: float, share: float, bandwidth: float, units: float, rows: float, columns: float, depth: float
-) -> Tiling:
+def _fastest_of_plain(known: _Known, rows: float, columns: float, depth: float) -> Tiling:
     """The same for one matmul in plain numbers: all tilings at once; operators of a network and its batches recur."""
-    compute = _compute_at_once((tiles, peak, share, bandwidth, units), rows, columns, depth).min(axis=0)
+    tiles, _, _, _, bandwidth, _ = known
+    compute = _compute_at_once(known, rows, columns, depth).min(axis=0)
     partial, late = tiles.partial_bytes(_PARTS, rows * columns) / bandwidth, tiles.added_s(_PARTS)
     totals = np.array([compute + (partial + late), partial, late])
     total, partial_s, late_s = totals[:, totals[0].argmin()].tolist()
@@ -173,7 +174,7 @@ def _fastest_of_few(known: _Known, sizes: Grid) -> Grid:
     """The same for few matmuls of so many rows, columns and depth, row by row of the result as in a tiling."""
     rows, columns, depth = sizes[:, :, None, None]
     compute = _compute_at_once(known, rows, columns, depth).min(axis=1)
-    tiles, _, _, bandwidth, _ = known
+    tiles, _, _, _, bandwidth, _ = known
     partial, late = np.asarray(tiles.partial_bytes(_PARTS, (rows * columns)[:, 0])) / bandwidth, tiles.added_s(_PARTS)
     totals = compute + (partial + late)
     each, picked = np.arange(len(totals)), totals.argmin(axis=1)
@@ -183,18 +184,23 @@ def _fastest_of_few(known: _Known, sizes: Grid) -> Grid:
 
 def _compute_at_once(known: _Known, rows: float | Grid, columns: float | Grid, depth: float | Grid) -> Grid:
     """Seconds of compute of every tile, and in the last axis of every split."""
-    tiles, peak, share, _, units = known
+    tiles, smallest, peak, share, _, units = known
     blocks = np.ceil(rows / _SIDES[0]) * np.ceil(columns / _SIDES[1])
     steps = np.ceil(depth / (_STEP * _PARTS))
-    compute: Grid = np.ceil(blocks * _PARTS / units) * steps * _step_s(tiles, peak, share, units)
+    compute: Grid = np.ceil(blocks * _PARTS / units) * steps * _step_s(tiles, smallest, peak, share, units)
     return compute
 
 
 @lru_cache(maxsize=256)
-def _step_s(tiles: Tiles, peak: float, share: float, units: float) -> Grid:
+def _step_s(tiles: Tiles, smallest: LeastTile | None, peak: float, share: float, units: float) -> Grid:
     """Seconds of a step of one block of each tile, with one on every unit, in a column."""
-    seconds = [2 * r * c * _STEP * units / (peak * min(share, tiles.share(r, c))) for r, c in TILES]
+    shares = [_filled(smallest, *tile) * min(share, tiles.share(*tile)) for tile in TILES]
+    seconds = [2 * r * c * _STEP * units / (peak * fed) for (r, c), fed in zip(TILES, shares, strict=True)]
     return np.array(seconds)[:, None]
+
+
+def _filled(smallest: LeastTile | None, rows: int, columns: int) -> float:
+    return smallest.filled(rows, columns) if smallest else 1.0
 
 
 def _is_plain(size: Number) -> bool:
