@@ -342,11 +342,9 @@ def as_float(number: Number) -> Number:
     >>> as_float(Fraction(1, 2)), as_float(3)
     (0.5, 3.0)
     """
-    if isinstance(number, float):
+    if isinstance(number, float | np.ndarray | Remembering) or is_symbolic(number):
         return number
-    if isinstance(number, (int, Fraction)):
-        return float(number)
-    return number if isinstance(number, np.ndarray | Remembering) or is_symbolic(number) else float(number)
+    return float(number)
 
 
 def as_fraction(number: Number) -> Fraction:
@@ -372,7 +370,7 @@ def settled(number: Number) -> Number:
     >>> settled(Fraction(6, 2)), settled(Fraction(1, 2))
     (3, 0.5)
     """
-    if isinstance(number, Fraction):
+    if type(number) is Fraction:
         return int(number) if number.denominator == 1 else float(number)
     return number
 
@@ -392,7 +390,7 @@ def _alike(a: Number, b: Number) -> tuple[Number, Number]:
 
 
 def _plain(number: Number) -> Number:
-    return float(number) if isinstance(number, Fraction) else number
+    return float(number) if type(number) is Fraction else number
 
 
 def _in_symbols(function: str, *numbers: object, evaluate: bool = True) -> Number:

@@ -331,7 +331,7 @@ def operator_cost(
         flops=op.flops(sizes),
         vector_flops=op.vector_flops(sizes),
         special=op.special(sizes),
-        bytes=op.bytes(sizes, width),
+        bytes=op.transfer.traffic(message) if op.transfer else op.bytes(sizes, width),
         shape=shape_of(op, sizes, width),
         decoding=decoding,
         kernels=Kernels(op, sizes, precision, group, count, decoding),

@@ -263,15 +263,16 @@ class Flow:
         moves = self._moves(state, tensor, splits, op, passed)
         for operation in _ORDER:
             these = {key: dims for key, dims in moves.items() if _operation(*key) == operation}
+            if not these:
+                continue
             dims = frozenset[str]().union(*these.values())
             if tensor.role == "kv_cache" and operation == "all_gather" and "cp" in dims:
                 output = Tensor(f"{tensor.name}.gathered", tensor.axes)
             after = state
             for (_, need), some in these.items():
                 after = after.moved(some, need)
-            after = replace(after, gathered=after.gathered or (bool(these) and operation == "all_gather"))
-            if these:
-                self.ops.append(self._collective(operation, (state, after), tensor, output, dims, splits, op))
+            after = replace(after, gathered=after.gathered or operation == "all_gather")
+            self.ops.append(self._collective(operation, (state, after), tensor, output, dims, splits, op))
             state = after
         for each in added:
             self.states[each.name].append(state)

@@ -20,11 +20,9 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal, TypeAlias
 
-import numpy as np
-
 from roofline.classes import frozen
 from roofline.errors import ShapeError
-from roofline.number import Number, added, as_float, product
+from roofline.number import Number, added, product
 from roofline.program.axes import ANONYMOUS, LEGEND, Binding, Sizes, rebind, size_of
 from roofline.program.transfers import Transfer
 
@@ -196,15 +194,17 @@ class Op:
         return self._count("special", sizes)
 
     def _count(self, unit: Unit, sizes: Sizes) -> Number:
+        own = [work for work in self.work if work.unit == unit]
+        if not own:
+            return 0
         bound = rebind(sizes, self.local)
-        return added(work.count(bound) for work in self.work if work.unit == unit)
+        return added(work.count(bound) for work in own)
 
     def bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
         """Bytes of compulsory traffic, where ``width`` gives a tensor's bytes per element."""
-        bound = rebind(sizes, self.local)
         if self.transfer is not None:
-            message, moved = self.message_bytes(sizes, width), self.transfer.moved
-            return message * (as_float(moved) if isinstance(message, np.ndarray) else moved)
+            return self.transfer.traffic(self.message_bytes(sizes, width))
+        bound = rebind(sizes, self.local)
         return added(tensor.elements(bound) * width(tensor) for tensor in self.reads + self.writes)
 
     def hosted_bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:

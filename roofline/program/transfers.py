@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches
-from roofline.number import Number, exact
+from roofline.number import Number, as_float, exact
 
 Collective: TypeAlias = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send"]
 
@@ -33,11 +35,12 @@ class Transfer:
         """Whether it sends tokens to experts on other devices, or what those say of them back."""
         return self.operation == "all_to_all" and "ep" in self.over.split("+")
 
-    @property
-    def moved(self) -> Number:
-        """Traffic of device memory as a multiple of the message: what is read there, and what is written."""
-        part = 1 / exact(self.devices)
-        return {"all_gather": part + 1, "reduce_scatter": 1 + part}.get(self.operation, 2)
+    def traffic(self, message_bytes: Number) -> Number:
+        """Traffic of device memory for a message: what is read there, and what is written. [B]"""
+        if self.operation not in ("all_gather", "reduce_scatter"):
+            return message_bytes * 2
+        moved = 1 / exact(self.devices) + 1
+        return message_bytes * (as_float(moved) if isinstance(message_bytes, np.ndarray) else moved)
 
 
 def bus_bytes(operation: str, message_bytes: Number, devices: Number) -> Number:

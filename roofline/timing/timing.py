@@ -5,7 +5,7 @@ Every sum over operators, in a step, a layout, a serving curve, a training run o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import TypeAlias
 
@@ -123,10 +123,11 @@ def total(parts: Iterable[tuple[Number, Timing]]) -> Timing:
     >>> total([(2, Timing(1.0, 0.5, 0.8, 1.5, memory_s=1.0)), (1, Timing(3.0, 2.0, 2.5, 4.0, compute_s=3.0))]).high_s
     7.0
     """
-    seconds: tuple[Number, ...] = (0,) * len(SECONDS)
+    seconds: Sequence[Number] = (0,) * len(SECONDS)
     for count, each in parts:
         many = settled(count)
-        seconds = tuple(done + more * many for done, more in zip(seconds, each.all_seconds, strict=True))
+        more = each.all_seconds if type(many) is int and many == 1 else [part * many for part in each.all_seconds]
+        seconds = [done + part for done, part in zip(seconds, more, strict=True)]
     return _timing(seconds)
 
 
