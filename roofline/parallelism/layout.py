@@ -315,7 +315,7 @@ class Mesh:
             for x, bound in op.local.items()
             if x.islower() and callable(bound) and not x.startswith(ANONYMOUS)
         }
-        if "k" in groups and "S" in op.local:  # keys that a token of the whole sequence sees, however S reads them
+        if "k" in groups:  # keys that a token of the whole sequence sees on average, however its tokens are split
             attended = op.local["k"]
             groups["k"] = Part(attended, "k", self.count(splits["S"])) if "S" in splits else attended
         return {**op.local, **parts, **groups}

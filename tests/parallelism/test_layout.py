@@ -201,6 +201,21 @@ def test_context_parallelism_deals_out_a_cache_and_its_attention_once(name: str,
         assert 4 * attended(parts, phase) == pytest.approx(attended(program, phase), rel=1e-12)
 
 
+def test_tokens_split_over_devices_see_as_many_entries_as_those_of_the_whole_prompt() -> None:
+    """Scores of DeepSeek-V4's indexer: the last eighth of a prompt sees nearly twice as many as the mean token."""
+    program = load_model("deepseek-v4-flash").program()
+    sizes = {"B": 2.0, "T": 4096.0, "S": 4096.0}
+    found = [
+        sum(
+            cost.count * cost.flops
+            for cost in step_cost(each, Phase.PREFILL, sizes, HALF)
+            if "index_scores" in cost.name
+        )
+        for each in (program, shard(program, Layout(tp=8, sp=8)))
+    ]
+    assert float(8 * found[1]) == pytest.approx(float(found[0]), rel=1e-12)
+
+
 def test_what_a_split_cache_needs_said() -> None:
     """Queries gathered, sums gathered, contexts scattered in decode; the cache of earlier pieces in prefill."""
     program = shard(load_model("deepseek-v2-lite").program(), Layout(tp=4, dcp=2))
