@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 from fit_classes import class_without
-from fit_devices import FITS, Fit, covered, devices, first_sets, judged, sets_of
+from fit_devices import FITS, Fit, devices, ends_unseen, first_sets, judged, sets_of
 from measured_sets import MeasuredSet, load_sets
+from scipy.stats import norm as normal
 
 from roofline.calibration.constants import DATASHEET, Constants, ConstantSet
 from roofline.calibration.kernels import Kernels
@@ -34,26 +35,36 @@ from roofline.timing.timing import Timing
 
 COPY = Path(__file__).resolve().parent.parent / "docs" / "accuracy.json"
 PERCENTS = ("median", "mean", "p90", "cover", "below_bound", "naive_median", "naive_mean")
+LEVELS = (50, 80, 95)
+"""Levels of bands [%] beside the 90 % that are told."""
 HEADING = ("device", "kind", "constants", "n", "median", "mean", "p90", "bias", "cover", "below bound", "naive median",
            "naive mean")  # fmt: skip
 
 
-def figures_of(sets: Sequence[MeasuredSet], constants: Constants) -> dict[str, float]:
-    """The figures of rows that these constants, and their band, did not see."""
+def figures_of(sets: Sequence[MeasuredSet], constants: Constants, ends: Any = None) -> dict[str, float]:
+    """The figures of rows that these constants did not see, nor their band; ``ends``: ln of another, [2, rows]."""
     found: list[list[Any]] = []
     for timed in (timed for rows in sets for timed in rows.timed()):
         cost = replace(timed.cost, alone=True)
         told = time_operator(cost, timed.hardware, constants)
         naive = time_operator(cost, timed.hardware, DATASHEET).time_s
-        ends = (told.time_s, told.bound_s, told.low_s, told.high_s, naive)
-        found.append([np.broadcast_to(end, len(timed.measured_s)) for end in ends] + [timed.measured_s])
+        parts = (told.time_s, told.bound_s, told.low_s, told.high_s, naive)
+        found.append([np.broadcast_to(part, len(timed.measured_s)) for part in parts] + [timed.measured_s])
     time, bound, low, high, naive, measured = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if ends is not None:
+        low, high = time * np.exp(ends)
     return figures(Timing(time, bound, low, high), naive, measured)
 
 
 def figures(told: Timing, naive: Any, measured: Any) -> dict[str, float]:
-    """The figures of a prediction beside the naive roofline: errors and shares of rows as fractions. [s]"""
+    """The figures of a prediction beside the naive roofline: errors and shares of rows as fractions. [s]
+
+    Of the band, in logarithms: its mean width, its interval score (the width, and 20 times what a row lies outside:
+    Gneiting and Raftery 2007), and coverage of bands of other levels, whose ends are scaled as a normal's.
+    """
     error, naive_error = np.abs(told.time_s / measured - 1), np.abs(naive / measured - 1)
+    logs, low, high = (np.log(each / told.time_s) for each in (measured, told.low_s, told.high_s))
+    outside = np.maximum(low - logs, 0) + np.maximum(logs - high, 0)
     return {
         "n": len(measured),
         "median": float(np.median(error)),
@@ -64,14 +75,43 @@ def figures(told: Timing, naive: Any, measured: Any) -> dict[str, float]:
         "below_bound": float((measured < told.bound_s).mean()),
         "naive_median": float(np.median(naive_error)),
         "naive_mean": float(naive_error.mean()),
+        **{f"cover_{level}": _within(logs, low, high, level / 100) for level in LEVELS},
+        "width": float((high - low).mean()),
+        "score": float((high - low + 20 * outside).mean()),
+        **shares(logs, np.zeros(len(logs))),
     }
+
+
+def _within(logs: Any, low: Any, high: Any, level: float) -> float:
+    times = normal.ppf((1 + level) / 2) / normal.ppf(0.95)
+    return float(((times * low <= logs) & (logs <= times * high)).mean())
+
+
+def shares(logs: Any, groups: Any) -> dict[str, float]:
+    """What rows of like dimensions have in common of ln(measured / predicted), beside their scatter, as deviations.
+
+    ``groups``: the dimensions of each row; ``draws`` is how many there are. What scatter adds to means is taken off.
+    """
+    _, place = np.unique(groups, axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    counts = np.bincount(place)
+    means = np.bincount(place, logs) / counts
+    scatter = float(np.var(logs - means[place]))
+    common = max(0.0, float((means**2 - scatter / counts).mean()))
+    return {"shared": common**0.5, "scatter": scatter**0.5, "draws": len(counts)}
 
 
 def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
     """The mean over the seeds."""
     seeds = judged(fit, sets_of(data, fit, device), first_sets(data, fit, device))
-    each = [figures_of(seed.rows, seed.constants) for seed in seeds]
-    return {name: float(np.mean([one[name] for one in each])) for name in each[0]} | {"cover": covered(seeds)}
+    each = [figures_of(seed.rows, seed.constants, ends) for seed, ends in zip(seeds, ends_unseen(seeds), strict=True)]
+    common = shares(-np.concatenate([seed.logs for seed in seeds]), np.concatenate([seed.values for seed in seeds]))
+    return mean_of(each) | common
+
+
+def mean_of(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of some figures, such as those of seeds."""
+    return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
 
 
 def left_out(fit: Fit, device: HardwareSpec, sets: Sequence[MeasuredSet], data: Path) -> dict[str, float]:

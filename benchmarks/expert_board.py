@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from device_board import figures, store, table
+from device_board import figures, mean_of, shares, store, table
 from expert_fits import (
     CACHED,
     CLASSES,
@@ -25,6 +25,7 @@ from expert_fits import (
     class_kinds,
     judged,
     left_out,
+    logs_of,
     timing_of,
     with_experts,
 )
@@ -42,9 +43,12 @@ def board(data: Path) -> Iterator[dict[str, Any]]:
         seen = [(seed.rows, seed.chain.banded(*band_unseen(seed, rows, data))) for seed in judged(rows, data)]
         unseen = left_out(rows, data)
         for load, skewed in (("balanced", 0), ("power law", 1)):
-            yield _record(rows, load, "fitted", [_figures(own, chain, skewed) for own, chain in seen])
+            found = mean_of([_figures(own, chain, skewed) for own, chain in seen]) | _shares(
+                rows.split_by, seen, skewed
+            )
+            yield _record(rows, load, "fitted", found)
             if unseen:
-                yield _record(rows, load, "left out", [_figures(rows, unseen, skewed)])
+                yield _record(rows, load, "left out", _figures(rows, unseen, skewed))
 
 
 def _figures(every: ExpertSet, chain: Chain, skewed: int) -> dict[str, float]:
@@ -53,10 +57,16 @@ def _figures(every: ExpertSet, chain: Chain, skewed: int) -> dict[str, float]:
     return figures(told, naive.time_s, rows.measured_s)
 
 
-def _record(rows: ExpertSet, load: str, constants: str, each: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def _shares(split_by: str, seen: Sequence[tuple[ExpertSet, Chain]], skewed: int) -> dict[str, float]:
+    """What rows of one value of a split share, and their scatter."""
+    parts = [(own.where(own.sizes["skewed"] == skewed), chain) for own, chain in seen]
+    logs = np.concatenate([logs_of(own, chain) for own, chain in parts])
+    return shares(logs, np.concatenate([own.sizes[split_by] for own, _ in parts]))
+
+
+def _record(rows: ExpertSet, load: str, constants: str, told: Mapping[str, float]) -> dict[str, Any]:
     named = {"device": rows.device.name, "kind": f"experts, {load}", "dtype": rows.dtype, "library": rows.library}
-    means = {name: round(float(np.mean([one[name] for one in each])), 4) for name in each[0]}
-    return named | {"constants": constants} | means
+    return named | {"constants": constants} | {name: round(value, 4) for name, value in told.items()}
 
 
 def main() -> int:

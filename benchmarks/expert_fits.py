@@ -224,18 +224,51 @@ def band_unseen(seed: Judged, rows: ExpertSet, data: Path) -> tuple[float, float
 def left_out(rows: ExpertSet, data: Path) -> Chain | None:
     """The constants that other devices have for these kernels, with a band that knows nothing of the device.
 
-    It is from each of the others left out, and, where one is of the same generation, from its rows not fitted.
+    Where one of them is of its generation, it is from that one's rows not fitted, and from each of the others left
+    out; else from what kernels err on generations that were left out.
     """
     others = others_of(rows, data)
     if not others:
         return None
     found = moved(_pooled(tuple(others), data), others[0].device, rows.device)
-    alike = [each for each in others if each.device.calibration_class == rows.device.calibration_class]
-    logs = [np.concatenate([seed.logs for seed in judged(each, data)]) for each in alike]
-    for each in others if len(others) > 1 else ():
-        rest = tuple(other for other in others if other is not each)
-        logs.append(logs_of(each, moved(_pooled(rest, data), rest[0].device, each.device)))
-    return found.banded(*_band(logs or [np.concatenate([seed.logs for seed in judged(others[0], data)])]))
+    if not (alike := [each for each in others if _of_one(each, rows)]):
+        return found.banded(*_band(unseen_generations(data, rows.device.name)))
+    return found.banded(*_band([*_not_fitted(alike, data), *_each_left_out(others, data)]))
+
+
+@cache
+def unseen_generations(data: Path, without: str) -> tuple[Any, ...]:
+    """ln(measured / predicted) of each device by constants of other generations, with nothing of ``without``.
+
+    Of the libraries that classes have: one kernel has two generations or three, too few to say how far another lies.
+    """
+    found = []
+    for rows in (each for each in load_experts(data) if each.library in _OF_CLASSES and each.device.name != without):
+        others = tuple(
+            each for each in others_of(rows, data) if each.device.name != without and not _of_one(each, rows)
+        )
+        if others:
+            found.append(logs_of(rows, moved(_pooled(others, data), others[0].device, rows.device)))
+    return tuple(found)
+
+
+def _not_fitted(sets: Iterable[ExpertSet], data: Path) -> list[Any]:
+    """ln(measured / predicted) of the rows of each that its seeds did not fit."""
+    return [np.concatenate([seed.logs for seed in judged(each, data)]) for each in sets]
+
+
+def _each_left_out(sets: Sequence[ExpertSet], data: Path) -> list[Any]:
+    """ln(measured / predicted) of each by the constants of the others."""
+    found = []
+    for each in sets if len(sets) > 1 else ():
+        rest = tuple(other for other in sets if other is not each)
+        found.append(logs_of(each, moved(_pooled(rest, data), rest[0].device, each.device)))
+    return found
+
+
+def _of_one(one: ExpertSet, other: ExpertSet) -> bool:
+    """Whether two devices are of one generation."""
+    return one.device.calibration_class == other.device.calibration_class
 
 
 @cache
@@ -289,6 +322,8 @@ def _put(kind: dict[str, Any], rows: ExpertSet, fields: dict[str, Any]) -> None:
 
 # Classes
 
+_OF_CLASSES = ("triton", "trtllm")
+_ONE_GENERATION = "nvidia-hopper"
 _CACHED = "nvidia-gddr"  # its last cache is faster than its memory
 _GENERATIONS = {"nvidia-hopper": "h", "nvidia-tensor-core": "b", "nvidia-gddr": "l"}
 """How the names of the devices begin that are of a class's generation; where none is left, all others serve."""
@@ -306,13 +341,13 @@ def class_kinds(name: str, lone: Mapping[str, Any], data: Path, without: str = "
     usual = default_of(kin[0].device) if kin else DEFAULT
     grouped: dict[str, Any] = {}
     routed: dict[str, Any] = {}
-    band = _class_band(data, without)
     for library, dtype in ((lib, dtype) for lib in (usual, "trtllm") for dtype, _ in RECIPES.values()):
         near = [rows for rows in kin if rows.library == library] or every
         donors = tuple(rows for rows in near if (rows.library, rows.dtype) == (library, dtype))
         if not donors:
             continue
         chain, device = _pooled(donors, data), donors[0].device
+        band = _class_band(name, donors, data, without)
         if name != _CACHED:
             chain = replace(chain, grouped=chain.grouped.without("repeated_weights"))
         place = grouped if library == usual else grouped.setdefault("libraries", {}).setdefault(library, {})
@@ -326,14 +361,14 @@ def class_kinds(name: str, lone: Mapping[str, Any], data: Path, without: str = "
     return {"grouped_matmul": grouped, "routed": routed}
 
 
-@cache
-def _class_band(data: Path, without: str) -> dict[str, Any]:
-    """The band of a class: every device left out of the constants of the others, but ``without``, in its libraries."""
-    logs = []
-    for rows in (rows for rows in load_experts(data) if rows.library in ("triton", "trtllm")):
-        others = tuple(each for each in others_of(rows, data) if each.device.name != without)
-        if others and rows.device.name != without:
-            logs.append(logs_of(rows, moved(_pooled(others, data), others[0].device, rows.device)))
+def _class_band(name: str, donors: Sequence[ExpertSet], data: Path, without: str) -> dict[str, Any]:
+    """The band of a class that is one generation, of donors of its own; of another, that of unseen generations."""
+    logs: Sequence[Any]
+    if {rows.device.calibration_class for rows in donors} == {_ONE_GENERATION} == {name}:
+        logs = [*_not_fitted(donors, data), *_each_left_out(donors, data)]
+        told = "rows not fitted, and each device left out where there are two"
+    else:
+        logs, told = unseen_generations(data, without), "each generation left out in turn, Triton and TensorRT-LLM"
     low, high = _band(logs)
-    told = f"{sum(map(len, logs)):,} timings, each device left out in turn, Triton and TensorRT-LLM"
-    return {"low": round(low, 2), "high": round(high, 2), "evidence": told}
+    evidence = f"{sum(map(len, logs)):,} timings, {told}"
+    return {"low": round(low, 2), "high": round(high, 2), "evidence": evidence}

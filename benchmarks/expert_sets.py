@@ -97,12 +97,14 @@ class ExpertSet:
         return replace(self, sizes=sizes, measured_s=self.measured_s[rows], campaigns=self.campaigns[rows])
 
     @property
-    def values(self) -> Any:
+    def split_by(self) -> str:
         """What splits go by: hidden sizes; widths, experts at hand or tokens where there is one of the former."""
-        for letter in "DFEB":
-            if len(np.unique(self.sizes[letter])) > 1:
-                return self.sizes[letter]
-        return self.sizes["B"]
+        return next((letter for letter in "DFE" if len(np.unique(self.sizes[letter])) > 1), "B")
+
+    @property
+    def values(self) -> Any:
+        """Those of each row."""
+        return self.sizes[self.split_by]
 
     def split(self, seed: int) -> tuple[ExpertSet, ExpertSet]:
         """Rows to fit, and rows to judge by, which share no value with them."""

@@ -342,21 +342,20 @@ def judged(fit: Fit, sets: tuple[DeviceSet, ...], first: tuple[DeviceSet, ...] =
     return tuple(found)
 
 
-def covered(seeds: Sequence[Judged]) -> float:
-    """Share of the judged rows, in the mean of the seeds, within a band that saw none of their dimensions.
+def ends_unseen(seeds: Sequence[Judged]) -> list[Any]:
+    """The band that each judged row is held to, which saw none of its dimensions: ln of its ends, [2, rows] a seed.
 
     For each combination of dimensions it is made as the file's band is, of rows that share no dimension with it and
     are judged by the seeds that judge it; where there is none, of all rows that differ in a dimension.
     """
-    shares = []
+    found = []
     for seed in seeds:
-        inside = np.zeros(len(seed.logs), bool)
+        ends = np.empty((2, len(seed.logs)))
         for dimensions in np.unique(seed.values, axis=0):
-            low, high = _band_without(dimensions, seeds)
             own = np.all(seed.values == dimensions, axis=1)
-            inside[own] = (low <= np.exp(-seed.logs[own])) & (np.exp(-seed.logs[own]) <= high)
-        shares.append(inside.mean())
-    return float(np.mean(shares))
+            ends[:, own] = np.log(_band_without(dimensions, seeds))[:, None]
+        found.append(ends)
+    return found
 
 
 def _band_without(dimensions: Any, seeds: Sequence[Judged]) -> tuple[float, float]:

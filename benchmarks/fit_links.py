@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from collective_sets import RING, CollectiveSet, load_collectives, splits
-from device_board import store, table
+from device_board import figures, mean_of, shares, store, table
 from fit_calibrations import written
 from fit_devices import widened
 
@@ -135,36 +135,16 @@ def band(found: Sequence[Judged], without: float = 0.0) -> Band:
     return Band(low=round(low, 3), high=round(high, 3), evidence=f"{len(logs)} rows not fitted, in 5 splits")
 
 
-def covered(found: Sequence[Judged], operation: str) -> float:
-    """Share of an operation's rows within the band that messages of other sizes give."""
-    inside = []
-    for size in np.unique(np.concatenate([each.rows.message_bytes for each in found])):
-        ends = band(found, size)
-        for each in (one for one in found if one.rows.operation == operation):
-            ratio = np.exp(-each.logs[each.rows.message_bytes == size])
-            inside.append((ends.low <= ratio) & (ratio <= ends.high))
-    return float(np.concatenate(inside).mean())
+def figures_unseen(found: Sequence[Judged], one: Judged) -> dict[str, float]:
+    """The figures of rows, each held to the band that messages of other sizes give."""
+    told, sizes = one.rows.timing(one.constants), one.rows.message_bytes
+    known = {size: band(found, size) for size in np.unique(sizes)}
+    low, high = (told.time_s * np.array([getattr(known[size], end) for size in sizes]) for end in ("low", "high"))
+    return figures(replace(told, low_s=low, high_s=high), one.rows.timing(None).time_s, one.rows.measured_s)
 
 
 def _logs(sets: Sequence[CollectiveSet], constants: LinkConstants) -> Any:
     return np.concatenate([np.log(rows.timing(constants).time_s / rows.measured_s) for rows in sets])
-
-
-def figures(rows: CollectiveSet, constants: LinkConstants) -> dict[str, float]:
-    """Errors on rows, and shares of them, as fractions; beside them the data sheet's."""
-    told, naive, measured = rows.timing(constants), rows.timing(None).time_s, rows.measured_s
-    error, naive_error = np.abs(told.time_s / measured - 1), np.abs(naive / measured - 1)
-    return {
-        "n": len(measured),
-        "median": float(np.median(error)),
-        "mean": float(error.mean()),
-        "p90": float(np.quantile(error, 0.9)),
-        "bias": float(np.exp(np.log(told.time_s / measured).mean())),
-        "cover": float(((told.low_s <= measured) & (measured <= told.high_s)).mean()),
-        "below_bound": float((measured < told.bound_s).mean()),
-        "naive_median": float(np.median(naive_error)),
-        "naive_mean": float(naive_error.mean()),
-    }
 
 
 def _of_device(data: Path, kernel: Kernel) -> Iterator[tuple[CollectiveSet, ...]]:
@@ -180,9 +160,10 @@ def board(data: Path) -> Iterator[dict[str, Any]]:
         for sets in _of_device(data, kernel):
             seeds = judged(kernel, sets)
             for rows in sets:
-                each = [figures(one.rows, one.constants) for one in seeds if one.rows.operation == rows.operation]
-                mean = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
-                yield _record(rows, "fitted", mean | {"cover": covered(seeds, rows.operation)})
+                own = [one for one in seeds if one.rows.operation == rows.operation]
+                common = shares(*(np.concatenate(parts) for parts in zip(*((-one.logs, one.rows.message_bytes)
+                                                                           for one in own), strict=True)))  # fmt: skip
+                yield _record(rows, "fitted", mean_of([figures_unseen(seeds, one) for one in own]) | common)
     yield from left_out(data)
 
 
@@ -193,7 +174,8 @@ def left_out(data: Path) -> Iterator[dict[str, Any]]:
         for rows in (rows for sets in _of_device(data, kernel) for rows in sets):
             device = rows.device
             if len(links.measured[rows.kind]) > 1:
-                yield _record(rows, "left out", figures(rows, unseen_of(device, rows.kind)))
+                told, naive = rows.timing(unseen_of(device, rows.kind)), rows.timing(None).time_s
+                yield _record(rows, "left out", figures(told, naive, rows.measured_s))
 
 
 def proportions(data: Path) -> Iterator[str]:

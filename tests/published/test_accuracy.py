@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm as normal
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "measured"
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "support")]
 
 import accuracy  # noqa: E402
+import band_coverage  # noqa: E402
 import device_board  # noqa: E402
 import expert_board  # noqa: E402
 import expert_fits  # noqa: E402
@@ -44,6 +46,7 @@ from whole_model_sets import load_whole_models  # noqa: E402
 from roofline.calibration.constants import Constants  # noqa: E402
 from roofline.hardware.loading import load_hardware  # noqa: E402
 from roofline.operators.predict_op import predict_op  # noqa: E402
+from roofline.timing.timing import Timing  # noqa: E402
 
 PAGE = ROOT / "docs" / "accuracy.md"
 TABLE = re.compile(r"<!-- (short|whole) (operators|models|classes) -->\n(.*?)<!-- end -->", re.DOTALL)
@@ -98,7 +101,8 @@ def test_the_band_that_a_row_is_judged_by_has_not_seen_its_values() -> None:
     apart = np.where(rows.sizes["columns"] == 2048, 1.0, scatter)
 
     def covered(logs: Any) -> float:
-        return fit_devices.covered([fit_devices.Judged((rows,), fit_devices.Constants(), logs)])
+        (ends,) = fit_devices.ends_unseen([fit_devices.Judged((rows,), fit_devices.Constants(), logs)])
+        return float(((ends[0] <= -logs) & (-logs <= ends[1])).mean())
 
     assert covered(scatter) >= 0.75
     assert covered(apart) <= 2 / 3
@@ -114,6 +118,58 @@ def test_what_few_like_rows_share_is_made_wider_and_their_scatter_is_not() -> No
 
     assert shared(4) == pytest.approx(1.6, abs=0.01)  # Student's t of 3 degrees of freedom, and one more mean
     assert 1.0 < shared(400) < 1.01
+
+
+def told(low: float, high: float, logs: Any) -> dict[str, float]:
+    """The figures of rows that lie so far from a second, in a band of these ends: all in logarithms."""
+    seconds = np.ones(len(logs))
+    timing = Timing(seconds, 0.01 * seconds, np.exp(low) * seconds, np.exp(high) * seconds)
+    return device_board.figures(timing, seconds, np.exp(logs))
+
+
+def test_a_true_band_holds_what_each_level_says_and_has_the_best_score() -> None:
+    logs = normal.ppf((np.arange(4000) + 0.5) / 4000, scale=0.1)
+    end = normal.ppf(0.95, scale=0.1)
+    found = told(-end, end, logs)
+    assert [found[f"cover_{level}"] for level in device_board.LEVELS] == pytest.approx([0.5, 0.8, 0.95], abs=1e-3)
+    assert found["cover"] == pytest.approx(0.9, abs=1e-3)
+    assert found["width"] == pytest.approx(2 * end)
+    assert found["score"] < min(told(-times * end, times * end, logs)["score"] for times in (0.8, 1.25))
+
+
+def test_what_rows_share_is_told_from_their_scatter() -> None:
+    groups, scatter = np.repeat(np.arange(4), 500), np.tile([-0.1, 0.1], 1000)
+    found = device_board.shares(np.where(groups % 2, 0.2, -0.2) + scatter, groups)
+    assert found == pytest.approx({"shared": 0.2, "scatter": 0.1, "draws": 4}, rel=0.01)
+    assert device_board.shares(scatter, groups)["shared"] == 0
+
+
+def test_a_true_band_covers_a_set_whose_rows_share_much_by_far_more_or_less() -> None:
+    """In the mean over draws nine in ten, whatever they share."""
+
+    def drawn(shared: float, draws: int) -> Any:
+        return band_coverage.if_true(shared, scatter=0.1, draws=draws)
+
+    assert drawn(0.0, 1) == pytest.approx(0.9)
+    assert drawn(0.2, 1).mean() == pytest.approx(0.9, abs=0.01)
+    share_of = [float(band_coverage.asked(drawn(*of)).mean()) for of in ((0.02, 1), (0.2, 1), (0.2, 30))]
+    assert share_of[0] > 0.95
+    assert share_of[1] < 0.3
+    assert share_of[1] < share_of[2]
+
+
+def test_the_table_of_bands_is_what_their_scoreboard_finds() -> None:
+    assert _shown("bands") == "\n".join(band_coverage.table(band_coverage.lines()))
+
+
+@pytest.mark.parametrize("subject", band_coverage.SUBJECTS)
+def test_bands_hold_nine_rows_in_ten_in_the_mean_over_sets(subject: str) -> None:
+    """Of fitted devices each subject's; of devices left out those of operators, whose architecture was timed or not."""
+    covers: dict[str, list[float]] = {}
+    for one in band_coverage.bands(subject):
+        covers.setdefault(one.group, []).append(one.cover)
+    groups = ["fitted"] + [band_coverage.SIBLING, band_coverage.STRANGER] * (subject == "operators")
+    assert all(band_coverage.asked(np.mean(covers[group])) for group in groups)
 
 
 def mixtures(untuned: int) -> ExpertSet:
@@ -138,6 +194,27 @@ def test_a_campaign_that_nobody_tuned_is_not_fitted_to() -> None:
     found = expert_fits.fitted([mixtures(untuned=2)]).grouped
     assert found.memory == pytest.approx(0.8, rel=0.02)
     assert found.compute == pytest.approx(0.6, rel=0.05)
+
+
+def test_the_band_of_an_unseen_architecture_is_of_architectures_that_were_not_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sets = tuple(
+        replace(mixtures(untuned=-1), device=load_hardware(name), library="triton") for name in ("h100", "h200", "l40s")
+    )
+    seen: list[tuple[ExpertSet, ...]] = []
+
+    def pooled(donors: tuple[ExpertSet, ...], _: Path) -> expert_fits.Chain:
+        seen.append(donors)
+        return expert_fits.chain_of(KNOWN, 0.5)
+
+    monkeypatch.setattr(expert_fits, "load_experts", lambda _: sets)
+    monkeypatch.setattr(expert_fits, "_pooled", pooled)
+    h100, h200, l40s = sets
+    for without, asked in (("", [(l40s,), (l40s,), (h100, h200)]), (h100.device.name, [(l40s,), (h200,)])):
+        seen.clear()
+        assert len(expert_fits.unseen_generations(Path("toy"), without)) == len(asked)
+        assert seen == asked
 
 
 def test_a_shared_value_is_an_error() -> None:
@@ -393,6 +470,7 @@ def _filled(text: str) -> str:
 if __name__ == "__main__":
     PAGE.write_text(_filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     tables = {
+        "bands": band_coverage.table(band_coverage.lines()),
         "devices": device_board.table(device_board.stored("operators")),
         "experts": device_board.table(device_board.stored("experts")),
         "collectives": device_board.table(device_board.stored("collectives")),
