@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from class_attention import KINDS
 from fit_classes import class_without
 from fit_devices import FITS, Fit, devices, ends_unseen, first_sets, judged, sets_of
 from measured_sets import MeasuredSet, load_sets
@@ -116,9 +117,9 @@ def mean_of(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def left_out(fit: Fit, device: HardwareSpec, sets: Sequence[MeasuredSet], data: Path) -> dict[str, float]:
     """All rows of a device by the class that has not seen it."""
-    unseen = ConstantSet.from_calibration(class_without(device, data, plain=fit.kind == "matmul")).using(
-        Kernels.all_of(fit.library)
-    )
+    alike = [kind for kind in KINDS if ("attention" in kind) == ("attention" in fit.kind)] if fit.kind in KINDS else []
+    calibration = class_without(device, data, only=alike)
+    unseen = ConstantSet.from_calibration(calibration).using(Kernels.all_of(fit.library))
     return figures_of(sets, unseen.of(fit.kind, "graph", dtype=fit.dtype))
 
 

@@ -304,12 +304,13 @@ def _latency(seconds: float) -> dict[str, str]:
     return {"graph": f"{seconds * 1e6:.3g} us", "eager": f"{(seconds + _EAGER_S) * 1e6:.3g} us"}
 
 
-def class_without(device: HardwareSpec, data: Path, *, plain: bool = False) -> Calibration:
+def class_without(device: HardwareSpec, data: Path, *, only: Collection[str] | None = None) -> Calibration:
     """The class of a device, on it, as it would be without it: constants and bands from the others alone.
 
-    ``plain``: without attention, scans and experts, whose fits take longest.
+    ``only``: of attention, scans and experts these kinds alone, whose fits take longest.
     """
-    return _on(device, _fields_without(device.name, device.calibration_class, data, plain=plain))
+    chosen = None if only is None else tuple(only)
+    return _on(device, _fields_without(device.name, device.calibration_class, data, chosen))
 
 
 def stored_class_without(device: HardwareSpec) -> Calibration:
@@ -322,8 +323,8 @@ def _on(device: HardwareSpec, fields: dict[str, Any]) -> Calibration:
 
 
 @cache
-def _fields_without(device: str, generation: str, data: Path, *, plain: bool = False) -> dict[str, Any]:
-    return _made_without(device, generation, data, {} if plain else None)
+def _fields_without(device: str, generation: str, data: Path, only: tuple[str, ...] | None) -> dict[str, Any]:
+    return _made_without(device, generation, data, None if only is None else {}, only or ())
 
 
 def _made_without(
