@@ -185,11 +185,18 @@ def _streamed(kind: str, library: str, *free: str) -> Fit:
     return Fit(kind, "bf16", library, (*_STREAM, *free), _SET, ("unit_rate",), known, (), _STREAM_PRIORS, 2.0)
 
 
-def _quantized(library: str) -> Fit:
-    """A kernel that streams what the one before it left, a block for a row."""
-    free = (*_STREAM, "row_walk", "unit_rate")
-    priors = (*_STREAM_PRIORS, ("last_cache.rate", Prior(8.0, 0.5, MOST_OF_CACHE)))
-    return Fit("quantize", "bf16", library, free, ("last_cache.rate",), (), (("compute", 0.8),), (), priors, 2.0)
+_ROW_STEP = 4096 * 3.0 + 4.0
+"""What a block of vLLM's moves at a time of a row in bf16: 16 elements for each of 256 threads, and a scale. [B]"""
+
+
+def _quantized(library: str, held: float = 0.0, devices: tuple[str, ...] = ()) -> Fit:
+    """Kernels that stream what the one before them left; a block for each row where units hold so many of them."""
+    free, known = (*_STREAM, *_SET), (("compute", 0.8),)
+    if held:
+        free = (*free, "row_walk.each")
+        known = (*known, ("row_walk.step", _ROW_STEP), ("row_walk.held", held))
+    priors = (("memory", Prior(0.6, 0.5, 1.0)), ("latency_s", Prior(5e-6, 0.7)), _RATE)
+    return Fit("quantize", "bf16", library, free, (), (), known, (), priors, 2.0, devices)
 
 
 def _chunked(kind: str, library: str, *, fused: bool = False, devices: tuple[str, ...] = ()) -> Fit:
@@ -284,7 +291,9 @@ FITS = (
     *(_chunked("delta_rule_prefill", library) for library in ("sglang", "trtllm")),
     *(replace(_streamed("delta_rule_decode", library), uncached=()) for library in ("vllm", "sglang", "trtllm")),
     _chunked("mamba2_prefill", "trtllm", fused=True),
-    *(_quantized(library) for library in ("vllm", "trtllm")),
+    _quantized("vllm", 8.0, ("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb")),
+    _quantized("vllm", 6.0, ("l40s",)),
+    _quantized("trtllm"),
 )  # fmt: skip
 """Each kind that has rows; the first of a kind is its default."""
 

@@ -9,7 +9,7 @@ from device_tables import DeviceSet, Table, column, device_set
 
 
 def dynamic(table: Table) -> Iterator[DeviceSet]:
-    """Both kernels of each shape: of vLLM the one of two tables is the whole less the other."""
+    """Both kernels of each shape: the one of two tables is the whole less the other, so that their sum was timed."""
     scales = table.path.with_name(table.path.name.replace("scale_matrix", "computescale"))
     with scales.open(encoding="utf-8", newline="") as text:
         first = {(row["m"], row["k"]): float(row["latency_ms"]) for row in csv.DictReader(text)}

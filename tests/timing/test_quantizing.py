@@ -37,11 +37,20 @@ def seconds(timed: Cost, rates: Any = H100, **constants: float) -> float:
 
 
 def test_a_row_is_walked_however_few_there_are() -> None:
-    one, many = (cost("quantize", rows=rows, columns=4096) for rows in (1, 10_000))
-    row_bytes = 3 * 4096 + 4
-    assert kind_of(one) == "quantize"
-    for timed in (one, many):
-        assert seconds(timed, row_walk=1e-9) - seconds(timed) == pytest.approx(1e-9 * row_bytes)
+    """By steps, a block a row, eight of which a unit holds at once; what moves is beside it."""
+    walk = {"row_walk__each": 1e-3, "row_walk__step": 12_292.0, "row_walk__held": 8.0}
+    for rows, columns, steps in ((1, 4096, 1), (1, 4097, 2), (8 * 132, 4096, 1), (12 * 132, 8192, 3)):
+        timed = cost("quantize", rows=rows, columns=columns)
+        assert kind_of(timed) == "quantize"
+        assert seconds(timed, **walk) == pytest.approx(steps * 1e-3, rel=1e-4)
+
+
+def test_what_quantises_by_itself_finds_its_rows_in_the_last_cache() -> None:
+    """Its traffic at the cache's rate where it fits, at the memory's where it does not."""
+    for rows, at_cache in ((1000, True), (100_000, False)):
+        timed = replace(cost("quantize", rows=rows, columns=4096), alone=True)
+        near = seconds(timed, working_set__rate=20.0, working_set__most=20.0)
+        assert (near < seconds(timed)) is at_cache
 
 
 def test_what_a_matmul_holds_of_quantising_counts_where_it_runs_by_itself() -> None:

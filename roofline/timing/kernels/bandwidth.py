@@ -28,7 +28,7 @@ from roofline.timing.kernels.tiles import units_of
 from roofline.timing.kernels.traffic import moved_bytes
 from roofline.timing.rates import Rates
 
-_KEEPING = (AttentionShape, ScanShape, ConvolutionShape)  # what a sequence keeps from step to step
+_ALONE = (AttentionShape, ScanShape, ConvolutionShape, RowShape)  # what runs on its operands, again and again
 _ROWS_AT_ONCE = 2  # blocks of 1,024 threads that a unit holds
 
 
@@ -160,7 +160,7 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         near = corrections.repeated_weights.near(moved, hardware.last_cache)
         rate = _cache_rate(corrections.repeated_weights.rate, hardware, bandwidth)
         return near / rate + (moved - near) / bandwidth
-    if corrections.working_set and isinstance(cost.shape, _KEEPING):
+    if corrections.working_set and isinstance(cost.shape, _ALONE):
         near = moved * _resident(cost, cost.shape, corrections, hardware.last_cache)
         rate = _cache_rate(corrections.working_set.rate, hardware, bandwidth)
         return near / rate + (moved - near) / bandwidth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape
+from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
 from roofline.number import Number, as_float
 from roofline.timing.kernels.tiles import units_of
 from roofline.timing.rates import Rates
@@ -17,8 +17,6 @@ def launch_s(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
         return corrections.quantize.latency
     if corrections.dispatch and isinstance(shape, GroupedShape):
         return corrections.dispatch.latency_s(as_float(shape.tokens), as_float(shape.experts))
-    if corrections.row_walk and isinstance(shape, RowShape):
-        return corrections.row_walk.seconds(as_float(shape.row_bytes))
     return _attention_s(shape, rates, corrections) if isinstance(shape, AttentionShape) else 0.0
 
 

@@ -1,17 +1,17 @@
-"""Scans and convolutions spread over units: chunks of a sequence in turn, channels walked token by token."""
+"""Scans, convolutions and rows spread over units: chunks of a sequence in turn, channels and rows walked."""
 
 from __future__ import annotations
 
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import ConvolutionShape, ScanShape
+from roofline.cost.kernel_shapes import ConvolutionShape, RowShape, ScanShape
 from roofline.number import Number, as_float, ceil_div, maximum
 from roofline.timing.kernels.tiles import units_of
 from roofline.timing.rates import Rates
 
 
 def in_turn_s(cost: Cost, rates: Rates, corrections: Corrections, seconds: Number) -> Number:
-    """``seconds`` of work with what goes one after the other: chunks of a sequence, tokens of a channel. [s]
+    """``seconds`` of work with what goes one after the other: chunks of a sequence, tokens of a channel, a row's. [s]
 
     Waves of heads hold their work: the longer of both. Other operators take what they are given.
     """
@@ -24,6 +24,9 @@ def in_turn_s(cost: Cost, rates: Rates, corrections: Corrections, seconds: Numbe
     if isinstance(shape, ConvolutionShape) and corrections.channel_walk:
         walk = corrections.channel_walk
         return seconds + walk.seconds(as_float(shape.tokens), as_float(shape.channels), units_of(rates))
+    if isinstance(shape, RowShape) and corrections.row_walk:
+        walked = corrections.row_walk.seconds(as_float(shape.rows), as_float(shape.row_bytes), units_of(rates))
+        return seconds + walked
     return seconds
 
 
