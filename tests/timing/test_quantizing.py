@@ -42,7 +42,7 @@ def test_a_row_is_walked_however_few_there_are() -> None:
     for rows, columns, steps in ((1, 4096, 1), (1, 4097, 2), (8 * 132, 4096, 1), (12 * 132, 8192, 3)):
         timed = cost("quantize", rows=rows, columns=columns)
         assert kind_of(timed) == "quantize"
-        assert seconds(timed, **walk) == pytest.approx(steps * 1e-3, rel=1e-4)
+        assert seconds(timed, **walk) == pytest.approx(steps * 1e-3, rel=1e-3)
 
 
 def test_what_quantises_by_itself_finds_its_rows_in_the_last_cache() -> None:

@@ -216,9 +216,9 @@ class RowWalk(Correction):
     held: Annotated[Count, Prior(8.0, 0.01), Unit("blocks")]
 
     source: ClassVar = (
-        "vLLM's dynamic_per_token_scaled_fp8_quant (csrc/quantization/w8a8/fp8/common.cu): a block of 256 threads for a "
-        "token, 16 elements a thread. Columns not fitted: 21, 16, 10 and 16 % median error on H100, H200, B200 and L40S "
-        "with a time for each byte of a row, 3.6, 3.6, 4.5 and 6.3 % in steps and from the last cache"
+        "vLLM's dynamic_per_token_scaled_fp8_quant_kernel: a block of 256 threads for a token, 16 elements a thread. "
+        "Columns not fitted, H100, H200, B200 and L40S: 21, 16, 10 and 16 % median error with a time for each byte of "
+        "a row, 3.6, 3.6, 4.5 and 6.3 % in steps and from the last cache"
     )
     explained: ClassVar = "a row costs its block {each} for every {step}, of which a unit holds {held} blocks at once"
 
