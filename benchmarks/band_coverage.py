@@ -118,16 +118,20 @@ def asked(cover: Any) -> Any:
 
 
 def interval(members: Sequence[Band]) -> tuple[float, float]:
-    """90 % of the mean coverage, kinds and devices drawn with replacement."""
-    kinds, kind = np.unique([one.kind for one in members], return_inverse=True)
-    devices, device = np.unique([one.device for one in members], return_inverse=True)
-    covers, random = np.array([one.cover for one in members]), np.random.default_rng(0)
-    times = [random.multinomial(n, np.full(n, 1 / n), _DRAWS) for n in (len(kinds), len(devices))]
-    weights = times[0][:, kind] * times[1][:, device]
-    drawn = weights.any(axis=1)
-    means = weights[drawn] @ covers / weights[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.05, 0.95])
+    """90 % of the mean coverage."""
+    named = [one.kind for one in members], [one.device for one in members]
+    low, high = np.quantile(drawn_means(np.array([one.cover for one in members]), *named), [0.05, 0.95])
     return float(low), float(high)
+
+
+def drawn_means(values: Any, kinds: Sequence[str], devices: Sequence[str]) -> Any:
+    """Means of values of sets, whose kinds and devices are drawn with replacement many times."""
+    random, weights = np.random.default_rng(0), np.ones((_DRAWS, len(values)))
+    for names in (kinds, devices):
+        among, place = np.unique(names, return_inverse=True)
+        weights *= random.multinomial(len(among), np.full(len(among), 1 / len(among)), _DRAWS)[:, place]
+    drawn = weights.any(axis=1)
+    return weights[drawn] @ values / weights[drawn].sum(axis=1)
 
 
 def line(subject: str, title: str, members: Sequence[Band]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ cycles, but where two generations of clocks showed microseconds to fit better.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -225,14 +225,14 @@ def _band_of_others(kind: str, data: Path, without: str) -> dict[str, Any]:
 
     One kind has four generations at most, too few to say how far another lies off.
     """
-    logs = [
-        part for each in KINDS if _is_attention(each) == _is_attention(kind) for part in _left_out(each, data, without)
-    ]
-    kinds = "attention" if _is_attention(kind) else "scans, convolutions and quantising"
+    alike = [each for each in KINDS if is_attention(each) == is_attention(kind)]
+    logs = [one.logs for each in alike for one in unseen(each, data, without)]
+    kinds = "attention" if is_attention(kind) else "scans, convolutions and quantising"
     return _banded(logs, f"each generation left out in turn, all kinds and libraries of {kinds}")
 
 
-def _is_attention(kind: str) -> bool:
+def is_attention(kind: str) -> bool:
+    """Whether a kind is of attention, over latents or not."""
     return kind.startswith(("attention", "latent_attention"))
 
 
@@ -242,23 +242,39 @@ def _banded(logs: Sequence[Any], evidence: str) -> dict[str, Any]:
     return {"low": round(low, 2), "high": round(high, 2), "evidence": f"{len(weights):,} timings: {evidence}"}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Unseen:
+    """A library's rows of a kind on a device, by donors of other generations: ln(measured / predicted) of each row.
+
+    donors: the same of the rows that the constants were fitted to.
+    """
+
+    kind: str
+    library: str
+    device: str
+    logs: Any
+    donors: Any
+
+
 @cache
-def _left_out(kind: str, data: Path, without: str) -> tuple[Any, ...]:
-    """ln(measured / predicted) of each library's rows on each device, by donors of other generations."""
-    return tuple(_each_left_out(kind, data, without))
+def unseen(kind: str, data: Path, without: str) -> tuple[Unseen, ...]:
+    """Each library's rows on each device, with nothing of ``without``."""
+    return tuple(_unseen(kind, data, without))
 
 
-def _each_left_out(kind: str, data: Path, without: str) -> Iterator[Any]:
+def _unseen(kind: str, data: Path, without: str) -> Iterator[Unseen]:
     for name, libraries in DONORS.items():
         own = {device for device in (*_A, *_H, *_B, *_L) if load_hardware(device).calibration_class == name}
         for library in libraries:
             for device in sorted(own - {without}):
                 fit, donors = _donors(name, library, kind, data, {without, *own})
-                if (device, kind) in _ANOTHER_RELEASE:
-                    continue
                 rows = _rows(replace(fit, library=library), device, data) if donors else ()
-                if rows:
-                    yield _logs(rows, moved_to(_fitted(name, fit, donors, data), donors[0], device, library, kind))
+                if not rows or (device, kind) in _ANOTHER_RELEASE:
+                    continue
+                found = _fitted(name, fit, donors, data)
+                parts = [(_rows(fit, one, data), moved_to(found, donors[0], one, library, kind)) for one in donors]
+                logs = _logs(rows, moved_to(found, donors[0], device, library, kind))
+                yield Unseen(kind, library, device, logs, np.concatenate([_logs(*part) for part in parts]))
 
 
 def _logs(rows: Sequence[MeasuredSet], found: Constants) -> Any:

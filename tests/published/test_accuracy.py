@@ -23,6 +23,8 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "support")]
 
 import accuracy  # noqa: E402
 import band_coverage  # noqa: E402
+import band_scales  # noqa: E402
+import class_attention  # noqa: E402
 import device_board  # noqa: E402
 import expert_board  # noqa: E402
 import expert_fits  # noqa: E402
@@ -156,6 +158,20 @@ def test_a_true_band_covers_a_set_whose_rows_share_much_by_far_more_or_less() ->
     assert share_of[0] > 0.95
     assert share_of[1] < 0.3
     assert share_of[1] < share_of[2]
+
+
+def test_a_scale_that_is_known_makes_each_band_as_wide_as_its_rows_ask_for() -> None:
+    spread = normal.ppf((np.arange(400) + 0.5) / 400)
+    narrow, wide, other = (
+        class_attention.Unseen("toy", name, name, of * spread, of * spread)
+        for name, of in zip("abc", (0.1, 0.4, 0.1), strict=True)
+    )
+    low, high = band_scales.band_by(band_scales.of_donors(1.0), narrow, [wide, other])
+    assert (low, high) == pytest.approx(0.1 * normal.ppf([0.05, 0.95]), rel=0.01)
+    assert band_scales.band_by(band_scales.one, narrow, [wide, other])[1] > 2 * high
+    assert band_scales.of_kernel(narrow, [wide, other]) == pytest.approx(
+        0.2, rel=0.01
+    )  # alike are none: the mean of ln
 
 
 def test_the_table_of_bands_is_what_their_scoreboard_finds() -> None:
