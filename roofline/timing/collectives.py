@@ -16,10 +16,11 @@ Libraries of serving engines reduce small messages everywhere by kernels of thei
     two-shot    2 s + 2 M (n - 1)/n/(shot b)                 a part to each, which sends its sum to all
     ring        ((4 s)^0.6 + (2 M (n - 1)/n/(bandwidth b))^0.6)^(1/0.6)
 
-Beyond a domain, a collective runs in it, between domains with what each device has of the message, and in it again; or
-as one ring through all. Tokens for A experts each go over the network once to each of the o domains that they reach,
-o (1 - (1 - 1/o)^A) of them under uniform routing, and from there to their experts over the fast links, side by side.
-Links with one law for every collective (``calibrate``) are ``fitted_collectives.py``.
+Beyond bridges in one box all goes through the host. Beyond a domain, a collective runs in it, between domains with what
+each device has of the message, and in it again; or as one ring through all. Tokens for A experts each go over the
+network once to each of the o domains that they reach, o (1 - (1 - 1/o)^A) of them under uniform routing, and from there
+to their experts over the fast links, side by side. Links with one law for every collective (``calibrate``) are
+``fitted_collectives.py``.
 
 Sources: NVIDIA nccl-tests, PERFORMANCE.md; Sanders et al. 2009, Two-tree algorithms; Thakur et al. 2005, Optimization
 of collective communication operations in MPICH; Klenk et al. 2020, An in-network architecture for accelerating
@@ -66,9 +67,11 @@ def time_transfer(
     message, n, apart = grid(message_bytes), *(np.asarray(given, dtype=np.float64) for given in (devices, stride))
     inside = np.clip(near.domain // np.maximum(apart, 1), 1, n)
     inside = n if far is near else inside  # one kind of links joins all
-    outside = np.ceil(n / inside)
     if operation == "send":
         return _send(message, n, inside, near, far)
+    if far.kind == "host":  # a ring is as slow as its slowest hop, which no bridge makes faster
+        inside = np.where(inside < n, 1, inside)
+    outside = np.ceil(n / inside)
     forms: list[Timing] = []
     if (within := outside == 1).any():
         forms.append(_where(within, _fastest(operation, message, n, near)))

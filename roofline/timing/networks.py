@@ -115,8 +115,9 @@ def network_of(
 ) -> Network:
     """The network of ``count`` devices; ``links`` is what their system states of them.
 
-    Without fast links devices talk through their hosts, of which each is taken to hold ``HOST_DEVICES``. Raises
-    WorkloadError where no link is stated that joins all devices.
+    Without fast links devices talk through their hosts, of which each is taken to hold ``HOST_DEVICES``; so do those in
+    one box whose fast links, such as bridges, join fewer. A superchip, whose fast links join one, has a host of its
+    own. Raises WorkloadError where no link is stated that joins all devices.
     """
     use = use or LinkUse()
     known: dict[str, Link] = {**{str(name): link for name, link in device.links.items()}, **links}
@@ -129,7 +130,9 @@ def network_of(
         own = None if rated else reached(device, kind)
         tiers.append(replace(_tier("scale_up", up, up.domain or count, kind, own),
                              measured=measured or None, served=served_by(use.all_reduce)))  # fmt: skip
-    elif host is not None and host.bandwidth_per_direction:
+    wider = not tiers or (tiers[0].domain < count <= HOST_DEVICES and not (out and out.bandwidth_per_direction))
+    alone = up is not None and up.domain == 1
+    if wider and not alone and host is not None and host.bandwidth_per_direction:
         own = None if rated else reached(device, "host")
         tiers.append(replace(_tier("host", host, HOST_DEVICES, "host", own), served=served_by(use.all_reduce)))
     if out is not None and out.bandwidth_per_direction and (not tiers or tiers[0].domain < count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -259,6 +260,19 @@ def test_a_system_states_its_own_links() -> None:
     assert (fleet.count, fleet.counted) == (8, True)
     assert isinstance(fleet_of("h100"), Fleet)
     assert not fleet_of("h100").counted
+
+
+def test_a_box_of_bridged_pairs_is_joined_by_its_host() -> None:
+    """A pair has its bridge; more go at the pace of the same devices without one. A superchip has a host alone."""
+    boxed, pair = network("a100-pcie-80gb", 8), network("a100-pcie-80gb", 2)
+    hosted = replace(boxed, tiers=boxed.tiers[1:])
+    for operation in PASSES:
+        assert (
+            seconds(boxed, operation, 1e8, 2) == seconds(pair, operation, 1e8, 2) < seconds(hosted, operation, 1e8, 2)
+        )
+        assert seconds(boxed, operation, 1e8, 4) == seconds(hosted, operation, 1e8, 4)
+    with pytest.raises(WorkloadError, match="2 x gh200-96gb: no link joins them"):
+        network("gh200-96gb", 2)
 
 
 def test_tokens_for_several_experts_cross_the_network_once_a_domain() -> None:
