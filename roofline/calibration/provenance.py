@@ -87,7 +87,8 @@ def calibration_under(edits: Collection[str], hardware: str | Path | HardwareSpe
     if not edits or "class" in edits:
         return None
     whole = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware)
-    return load_device(whole.name) if whole.name in device_names() and whole == load_hardware(whole.name) else None
+    measured = calibrated_as(whole)
+    return None if measured is None else load_device(measured)
 
 
 def constants_of(
@@ -115,12 +116,45 @@ def _constants_of(
         return _published(hardware)
     if own is not None:
         return ConstantSet.from_calibration(under_power(own, hardware), class_of(hardware))
-    if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
-        return ConstantSet.from_calibration(load_device(hardware.name), class_of(hardware))
+    measured = hardware.name if provenance and hardware.name in device_names() else calibrated_as(hardware)
+    if measured is not None:
+        return ConstantSet.from_calibration(load_device(measured), class_of(hardware))
     if provenance is None:
         return ConstantSet.from_calibration(class_of(hardware))
     msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"
     raise SpecError(msg)
+
+
+def calibrated_as(hardware: HardwareSpec) -> str | None:
+    """The calibrated device that a shipped one is, or shares chip and memory with: an H800 is an H100 with fewer links.
+
+    >>> [calibrated_as(load_hardware(name)) for name in ("h100", "h800", "a800", "h200-nvl", "a100-sxm-40gb")]
+    ['h100-sxm-80gb', 'h100-sxm-80gb', 'a100-sxm-80gb', None, None]
+    """
+    return _calibrated_as(Same(hardware))
+
+
+@lru_cache(maxsize=256)
+def _calibrated_as(device: Same[HardwareSpec]) -> str | None:
+    hardware, shipped = device.it, hardware_names()
+    if hardware.name not in shipped or hardware != load_hardware(hardware.name):
+        return None
+    if hardware.name in device_names():
+        return hardware.name
+    known = (name for name in device_names() if name in shipped)
+    return next((name for name in known if _chip(load_hardware(name)) == _chip(hardware)), None)
+
+
+def _chip(hardware: HardwareSpec) -> tuple[object, ...]:
+    """What times of kernels follow from, in 32 bits and fewer: units, clock, power, peaks and memory, not the links."""
+    peaks = {
+        (unit, name): entry.value
+        for unit, entries in (("matrix", hardware.peak.matrix), ("vector", hardware.peak.vector))
+        for name, entry in entries.items()
+        if name != "fp64"
+    }
+    levels = {name: (level.capacity, level.bandwidth) for name, level in hardware.memory.items()}
+    return hardware.architecture, hardware.unit_count, hardware.clock, hardware.tdp, peaks, levels
 
 
 def read_constants(asked: Timing, hardware: HardwareSpec, own: Calibration | None = None) -> ConstantSet:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from roofline.calibration.constants import ConstantSet
-from roofline.calibration.provenance import constants_of, load_published
+from roofline.calibration.provenance import calibrated_as, constants_of, load_published
 from roofline.hardware.loading import hardware_names, load_hardware
 
 
@@ -22,11 +22,12 @@ def under_load(constants: ConstantSet, hardware_name: str) -> ConstantSet:
     What usual shapes reach of that best is ``typical`` of calibrations/published.yaml. A calibration of a user's own is
     as it was measured.
     """
-    of_class = constants.provenance == "class"
-    shipped = of_class or (constants.provenance == "calibrated" and constants.name == hardware_name)
-    if not shipped or hardware_name not in hardware_names():
+    if hardware_name not in hardware_names():
         return constants
-    shares = _shares(hardware_name, of_class)
+    of_class, measured = constants.provenance == "class", calibrated_as(load_hardware(hardware_name))
+    if not of_class and not (constants.provenance == "calibrated" and constants.name == measured):
+        return constants
+    shares = _shares(measured or hardware_name, of_class)
     return replace(constants, sustained=shares) if shares else constants
 
 

@@ -11,7 +11,8 @@ import yaml
 from roofline.buying.api import compare
 from roofline.calibration import provenance
 from roofline.calibration.constants import load_class
-from roofline.calibration.provenance import class_of, constants_of, load_published, powered_shares
+from roofline.calibration.provenance import calibration_under, class_of, constants_of, load_published, powered_shares
+from roofline.calibration.sustained import under_load
 from roofline.errors import SpecError
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.loading import hardware_names, load_hardware, spec_from_fields
@@ -233,3 +234,14 @@ def test_a_higher_peak_of_a_card_at_half_rate_makes_prefill_faster() -> None:
     peak = next(each for each in sensitivities(found, "prefill") if each.resource.part == "compute")
     assert peak.better_s < 0.95 * peak.time_s
     assert peak.worse_s > 1.05 * peak.time_s
+
+
+@pytest.mark.parametrize(("name", "measured"), [("h800-sxm-80gb", "h100-sxm-80gb"), ("a800-sxm-80gb", "a100-sxm-80gb")])
+def test_the_same_chip_has_the_same_constants(name: str, measured: str) -> None:
+    """Fewer links change no kernel; another clock or memory is another chip, and one edited has those of its class."""
+    device = load_hardware(name)
+    assert constants_of(device) == constants_of(load_hardware(measured))
+    assert calibration_under(["tdp"], name) == calibration_under(["tdp"], measured) is not None
+    edited = device.model_copy(update={"tdp": 1.1 * (device.tdp or 0)})
+    assert constants_of(edited).provenance == constants_of(load_hardware("h200-nvl-141gb")).provenance == "class"
+    assert under_load(constants_of(device), name).sustained == under_load(constants_of(device), measured).sustained
