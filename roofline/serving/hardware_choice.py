@@ -139,7 +139,9 @@ def boxed_by_maker(hardware: Hardware) -> Hardware:
 
 
 def growing(hardware: Hardware) -> Hardware:
-    """The same, with replicas that may span as many devices as its fast links join, eight behind a host."""
-    up = hardware.device.links.get("scale_up")
+    """The same, with replicas that may span as many devices as its fast links join, or eight behind a host."""
+    up, host = (hardware.device.links.get(name) for name in ("scale_up", "host"))
     joined = up.domain if up and up.bandwidth_per_direction and up.domain else HOST_DEVICES
+    if joined > 1 and host is not None and host.bandwidth_per_direction:  # which joins what bridges do not
+        joined = max(joined, HOST_DEVICES)
     return replace(hardware, reach=max(hardware.count, min(joined, HOST_DEVICES)))

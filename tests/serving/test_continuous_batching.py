@@ -284,4 +284,5 @@ def test_a_device_without_links_serves_by_itself_and_a_count_reaches_as_far_as_i
     layouts = [each.layout for each in curves(question(MODEL, ONE), read_hardware(["4xh100"]))]
     assert layouts == ["one device", "pp 2", "tp 2", "pp 4", "tp 2, pp 2", "tp 4"]
     assert [each.layout for each in curves(question(MODEL, ONE), read_hardware(["h100"]))] == ["one device"]
-    assert growing(read_hardware(["h100"])[0]).reach == 8
+    reach = {name: growing(read_hardware([name])[0]).reach for name in ("h100", "a100-pcie-80gb", "mi300a", "gh200")}
+    assert reach == {"h100": 8, "a100-pcie-80gb": 8, "mi300a": 4, "gh200": 1}  # bridged pairs have a host in common
