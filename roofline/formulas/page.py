@@ -78,7 +78,7 @@ def _layer(name: str, layer: Layer) -> Iterator[str]:
     for label, quantity in rows:
         expression = build(setting, quantity, None).expression
         if quantity not in ("parameters", "kv_cache") or expression != 0:
-            yield f"| {label} | {_math(expression)} |"
+            yield f"| {label} | ${_short(expression)}$ |"
     yield from _beside(layer)
     yield f"| compute-bound | {_condition(name)} |"
     yield ""
@@ -90,7 +90,7 @@ def _beside(layer: Layer) -> Iterator[str]:
     for label, count in (("vector FLOPs", "vector_flops"), ("exponentials", "special")):
         total = sum(getattr(op, count)(LETTERS) for op in layer.build(Conventions()))
         if total != 0:
-            yield f"| {label} | {_math(total)} |"
+            yield f"| {label} | ${latex_source(simplified(_in_whole_chunks(total)))}$ |"
 
 
 def _condition(name: str) -> str:
@@ -104,13 +104,15 @@ def _condition(name: str) -> str:
         except WorkloadError:
             return "never: no contraction"
         if regime.solved is not None:
-            return f"${variable} \\ge {latex_source(simplified(_in_whole_chunks(regime.solved)))}$"
+            return f"${variable} \\ge {_short(regime.solved)}$"
         compute, memory = (latex_source(_in_whole_chunks(side)) for side in (regime.compute, regime.memory))
     return f"${compute} \\ge {memory}$"
 
 
-def _math(expression: Any) -> str:
-    return f"${latex_source(simplified(_in_whole_chunks(expression)))}$"
+def _short(expression: Any) -> str:
+    """A simplified expression, which is simplified anew where whole chunks make it another."""
+    whole = _in_whole_chunks(expression)
+    return latex_source(expression if whole == expression else simplified(whole))
 
 
 def _in_whole_chunks(expression: Any) -> Any:

@@ -275,8 +275,9 @@ def _closed_form(
         if rest == 0:  # the variable cancels: it decides nothing
             return None, ""
         known = answer is not None or slope.is_positive or slope.is_negative
+        rest, slope = sympy.factor(-rest), sympy.factor(slope)
         where = "" if known else f"where {readable(_sign_of(slope))} > 0, else never"
-        return sympy.factor(sympy.cancel(-rest / slope)), where
+        return rest / slope, where
     if answer is None:
         return None, ""
     put: Mapping[Any, Any] = {symbol(name): as_sympy(_plain(number)) for name, number in numbers.items()}
@@ -285,8 +286,8 @@ def _closed_form(
 
 
 def _sign_of(slope: Any) -> Any:
-    """What decides the sign of ``slope``: its factors that may be negative."""
-    return sympy.Mul(*(part for part in sympy.Mul.make_args(sympy.factor(slope)) if not part.is_positive))
+    """What decides the sign of a factored ``slope``: its factors that may be negative."""
+    return sympy.Mul(*(part for part in sympy.Mul.make_args(slope) if not part.is_positive))
 
 
 def _falls(compute: Any, variable: str, answer: Boundary | None) -> bool:

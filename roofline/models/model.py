@@ -171,6 +171,8 @@ class Model:
     @property
     def parameters(self) -> int:
         """How many parameters the network has, tied ones once: those of its file where tensors lie beside it."""
+        if isinstance(self.config, Outline):
+            return self.config.parameters()
         return int(self.program().parameters() * self.counted)
 
     def write_trace(self, path: str | Path) -> None:

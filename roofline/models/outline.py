@@ -33,13 +33,15 @@ class Outline:
     ``training`` has both passes, as eager autograd runs them, or as a graph compiler does; and the names
     of what the backward pass reads of the forward pass. ``losses``: what its counts leave out: with any of them they
     are lower bounds. ``fields``: those that can be edited. ``trace`` and
-    ``training``: None of several networks, the ``components`` of a generator.
+    ``training``: None of several networks, the ``components`` of a generator. ``parameters`` counts those of the
+    network, each once, without stating its program.
     """
 
     lengths: Lengths
     facts: tuple[tuple[str, Any], ...]
     trace: Trace | None = field(repr=False)
     statement: Callable[[Conventions], Program] = field(repr=False)
+    parameters: Callable[[], int] = field(repr=False)
     training: Callable[[Conventions], tuple[Program, frozenset[str]]] | None = field(repr=False)
     letters: Mapping[str, str] = field(default_factory=dict)
     losses: tuple[str, ...] = ()
@@ -90,7 +92,8 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     if trace.digest:
         facts["digest"] = trace.digest
     outline = Outline(
-        lengths, tuple(facts.items()), trace, stated, training, _meanings(trace.inputs),
+        lengths, tuple(facts.items()), trace, stated, lambda: trace.recording.parameters, training,
+        _meanings(trace.inputs),
         tuple(dict.fromkeys([*trace.losses, *(trace.step.losses if trace.step else ())])),
         frozenset(trace.dims),
     )  # fmt: skip
@@ -123,7 +126,7 @@ def _made(recording: Recording, dims: Mapping[str, int], *, fused: bool = True) 
     from roofline.models.traced.program import Traced  # noqa: PLC0415
 
     made = Traced(recording, folded(recording, fused=fused), dict(dims))
-    if made.program(Conventions()).parameters() == made.parameters:
+    if made.program(Conventions()).parameters() == recording.parameters:
         return made
     return Traced(recording, folded(recording, repeats=False, fused=fused), dict(dims))
 

@@ -71,7 +71,7 @@ def select(
         )
         msg = f"--family: {shown(family)} is not modelled; {like}"
         raise UsageError(msg)
-    least, most = parse_range(parameters) if parameters is not None else (0, None)
+    least, most = parse_range(parameters) if parameters is not None else (None, None)
     found = [
         model
         for model in models
@@ -79,7 +79,7 @@ def select(
         and family in (None, model.model_type)
         and kind in (None, model.kind)
         and not (experts and not has_experts(model))
-        and least <= model.parameters
+        and (least is None or least <= model.parameters)
         and (most is None or model.parameters <= most)
     ]
     if not found:

@@ -127,24 +127,6 @@ def _size(held: float | Line) -> float:
     return held if isinstance(held, int | float) else held.constant + held.each * MANY
 
 
-def occupancy_of(
-    program: Program,
-    precision: Precision,
-    traffic: Traffic,
-    chunk: int | None,
-    kv_block: int = 1,
-    *,
-    prompts: bool = True,
-) -> Occupancy:
-    """What serving ``traffic`` holds: weights, the activations of one step, caches.
-
-    Caches grow block by block, so sequences count at their mean length in flight, in whole blocks of ``kv_block``
-    tokens, and one of them at its longest. What a shared prefix saves is not counted. Without ``prompts`` others read
-    them, and no step has their activations.
-    """
-    return occupancies_of(program, precision, traffic, [chunk], kv_block, prompts=prompts)[0]
-
-
 def occupancies_of(
     program: Program,
     precision: Precision,
@@ -154,7 +136,12 @@ def occupancies_of(
     *,
     prompts: bool = True,
 ) -> list[Occupancy]:
-    """The same for each of several chunks, which differ in the activations of prompts alone."""
+    """What serving ``traffic`` holds with each of some chunks of prompts: weights, activations of a step, caches.
+
+    Caches grow block by block, so sequences count at their mean length in flight, in whole blocks of ``kv_block``
+    tokens, and one of them at its longest. What a shared prefix saves is not counted. Without ``prompts`` others read
+    them, and no step has their activations. Chunks differ in the activations of prompts alone. [B]
+    """
     lengths, weights = in_flight(traffic)
     each = float(np.sum(weights * cache_of(program, precision, in_blocks(lengths, kv_block))))
     longest = float(cache_of(program, precision, in_blocks(np.array([float(traffic.longest)]), kv_block))[0])

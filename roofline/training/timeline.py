@@ -163,13 +163,3 @@ def _allowed(done: dict[Kind, int], microbatches: int, most: int) -> Iterator[tu
 def makespan_s(found: Sequence[Timed]) -> float:
     """When the last pass ends. [s]"""
     return max(each.end_s for each in found)
-
-
-def held_at_once(found: Sequence[Timed], stage: int) -> int:
-    """Of how many microbatches, part by part, a stage holds activations at once."""
-    held = most = 0
-    for each in found:
-        if each.stage == stage and each.what.kind != "weights":
-            held += 1 if each.what.kind == "forward" else -1
-            most = max(most, held)
-    return most

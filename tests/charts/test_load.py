@@ -11,7 +11,7 @@ from shell import roofline as shell
 
 import roofline
 from roofline.charts.drawing.theme import SIZES
-from roofline.charts.kinds.load import describe_load, draw_load, load_rows
+from roofline.charts.kinds.load import describe_load, draw_load
 
 FEW = {"engine.max_sequences": 16}
 
@@ -28,9 +28,8 @@ def test_lines_are_the_simulation_and_texts_stay_apart(found: roofline.Simulatio
     check_texts(figure)
     waits = artist(figure, "waits:ttft_s")
     assert np.median(waits.get_xdata()) == pytest.approx(found.outcome.times["ttft_s"].percentiles[50], rel=0.05)
-    rows = load_rows(found)
-    assert artist(figure, "goodput").get_ydata() == pytest.approx([row["goodput_requests_per_s"] for row in rows])
-    assert all(row["goodput_requests_per_s"] <= row["served_requests_per_s"] for row in rows)
+    assert artist(figure, "goodput").get_ydata() == pytest.approx([each.goodput for _, each in found.curve])
+    assert all(each.goodput <= each.requests_per_s for _, each in found.curve)
     assert "TTFT" in describe_load(found)
 
 

@@ -71,7 +71,7 @@ def test_means_of_the_azure_traces() -> None:
 def test_ones_own_lengths_take_the_place_of_a_presets() -> None:
     traffic = read_traffic({"workload": "rag", "prompt": 8000, "prefix_hits": 0.5})
     assert traffic.prompt.tokens == (8000,)
-    assert traffic.new_prompt == 4000
+    assert traffic.cached == 0.5
     assert traffic.generate == read_traffic({"workload": "rag"}).generate
     assert traffic.source == "assumed; changed"
 

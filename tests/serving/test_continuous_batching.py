@@ -27,7 +27,7 @@ from roofline.serving.batched_steps import Stages, StepTimer
 from roofline.serving.continuous_batching import Load, SteadyState, decoding_costs, steady_state
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import growing, read_hardware
-from roofline.serving.occupancy import fullest, occupancy_of
+from roofline.serving.occupancy import fullest, occupancies_of
 from roofline.serving.operating_points import Targets, best_column
 from roofline.timing.engine_choice import Launching
 
@@ -198,7 +198,7 @@ def test_what_cannot_run_says_why() -> None:
 def test_memory_as_arithmetic() -> None:
     """llama-2-7b in fp16: 2 x 32 layers x 4096 x 2 B = 524,288 B of cache per token."""
     model, fp16 = load_model("llama-2-7b"), Precision("fp16", "fp16", "fp16")
-    held = occupancy_of(model.program(), fp16, Traffic("t", fixed(1000), fixed(201)), 512)
+    (held,) = occupancies_of(model.program(), fp16, Traffic("t", fixed(1000), fixed(201)), [512])
     mean = (1001 + 1200) / 2
     assert held.each == pytest.approx(524_288 * mean, rel=1e-3)
     assert held.longest == pytest.approx(524_288 * 1200, rel=1e-3)
@@ -259,7 +259,7 @@ def test_a_step_of_stages_is_the_decode_step_of_predict(tp: int, pp: int, each: 
     traffic = Traffic("one", fixed(1023), fixed(2))
     step = timer.times(decoding_costs(program, BF16, traffic, np.array([each]), None))
     assert step.time_s[0, 0] == pytest.approx(asked.tpot_s, rel=1e-3)
-    held = [occupancy_of(one, BF16, traffic, None) for one in stage_programs(program, layout)]
+    held = [occupancies_of(one, BF16, traffic, [None])[0] for one in stage_programs(program, layout)]
     whole = fullest(held, pp)
     kept = asked.memory.footprint.weights_bytes + asked.memory.footprint.kv_cache_bytes
     assert whole.weights + float(whole.caches(np.array(each))) == pytest.approx(kept, rel=0.03)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 
 from roofline.training.schedules import Schedule, read_schedule
-from roofline.training.timeline import StageTimes, Timed, held_at_once, makespan_s, timeline
+from roofline.training.timeline import StageTimes, Timed, makespan_s, timeline
 
 WORDS = ("gpipe", "1f1b", "interleaved:2", "interleaved:3", "zb-h1", "zb-h2")
 PASSES = [(1.0, 1.0, 1.0), (1.0, 2.0, 1.0), (2.0, 3.0, 1.0)]
@@ -34,6 +35,16 @@ def test_the_recursion_is_the_closed_form(word: str, stages: int, passes: tuple[
         assert bubble <= closed + 1e-9  # the order that is found is better than the one that the form is of
     else:
         assert bubble == pytest.approx(closed, abs=1e-9)
+
+
+def held_at_once(found: Sequence[Timed], stage: int) -> int:
+    """Of how many microbatches, part by part, a stage holds activations at once."""
+    held = most = 0
+    for each in found:
+        if each.stage == stage and each.what.kind != "weights":
+            held += 1 if each.what.kind == "forward" else -1
+            most = max(most, held)
+    return most
 
 
 @pytest.mark.parametrize("word", WORDS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -98,13 +96,3 @@ def describe_load(found: Simulation) -> str:
     )
     model = found.deployment.clock.request.model.name
     return f"{model} on {found.deployment.words}, {found.asked.words}: {'; '.join(waits)}."
-
-
-def load_rows(found: Simulation) -> list[dict[str, Any]]:
-    """The data behind the right panel: a row for each load."""
-    return [
-        {"load_requests_per_s": load, "served_requests_per_s": each.requests_per_s,
-         "goodput_requests_per_s": each.goodput, "within": each.within,
-         **{f"{name}_p95": each.times[name].percentiles[95] for name in each.times}}
-        for load, each in found.curve
-    ]  # fmt: skip

@@ -49,6 +49,9 @@ def generator_outline(name: str, asked: Mapping[str, Any]) -> tuple[Outline, tup
         groups = [_groups(each, _program(each.trace, conventions), guided=guided) for each in made.components]
         return Program(tuple(group for own in groups for group in own), sizes, whole=SEVERAL)
 
+    def parameters() -> int:
+        return sum(_recorded(each.trace)[1].parameters() for each in made.components if not each.like)
+
     asks = tuple(
         _Doubled(ask) if guided and component.guided == "batch" else ask
         for component, trace in parts
@@ -57,7 +60,7 @@ def generator_outline(name: str, asked: Mapping[str, Any]) -> tuple[Outline, tup
     lengths = Lengths(1, whole=True, unit=made.makes, asks=asks)
     letters = {letter: words for letter, words in _LETTERS.items() if letter in sizes}
     outline = Outline(
-        lengths, tuple(fields.items()), None, statement, None, letters,
+        lengths, tuple(fields.items()), None, statement, parameters, None, letters,
         losses=tuple(loss for _, trace in parts for loss in trace.losses), fields=frozenset(fields),
         components=tuple(each.name for each in made.components),
     )  # fmt: skip

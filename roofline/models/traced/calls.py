@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from roofline.classes import frozen
 from roofline.models.traced.extents import Extent
+from roofline.number import added
 from roofline.program.op import Role
 
 Kind: TypeAlias = Literal[
@@ -135,6 +136,12 @@ class Recording:
     def decodes(self) -> bool:
         """Whether it is a step over caches that it was given, which predicts one token."""
         return any(value.role == "kv_cache" for value in self.values)
+
+    @property
+    def parameters(self) -> int:
+        """The parameters of the module, each once."""
+        wholes = {value.storage: value.whole for value in (*self.values, *self.unread) if value.role == "weight"}
+        return int(added(whole({}) for whole in wholes.values()))
 
     @property
     def passes(self) -> tuple[tuple[Call, ...], tuple[Call, ...]]:

@@ -13,7 +13,6 @@ from roofline.models.traced.folding import Folded, Part, unique
 from roofline.models.traced.fusion import Kernel
 from roofline.models.traced.spread import Spread, spread_of
 from roofline.models.traced.statements import Namer, operators_of
-from roofline.number import Number, added
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
@@ -140,13 +139,6 @@ class Traced:
     def _weights(self, kernel: Kernel) -> set[int]:
         values = (self.recording.values[access.value] for access in kernel.reads)
         return {value.storage for value in values if value.role == "weight"}
-
-    @property
-    def parameters(self) -> Number:
-        """The parameters of the module, each once."""
-        wholes = {value.storage: value.whole for value in (*self.recording.values, *self.recording.unread)
-                  if value.role == "weight"}  # fmt: skip
-        return added(whole({}) for whole in wholes.values())
 
     def _unread(self, phases: tuple[Phase, ...] = ()) -> tuple[Group, ...]:
         """The parameters that no call reads: they rest in memory, and no phase runs them."""

@@ -120,11 +120,6 @@ class Traffic:
         return 1.0 if self.reads else self.prompt.mean + self.generate.mean
 
     @property
-    def new_prompt(self) -> float:
-        """Mean tokens of a prompt that are not cached."""
-        return self.prompt.mean * (1 - self.cached)
-
-    @property
     def longest(self) -> int:
         """The most tokens that are ever attended to."""
         return max(self.prompt.tokens) + max(self.generate.tokens) - 1
