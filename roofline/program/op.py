@@ -177,6 +177,11 @@ class Op:
                 raise ShapeError(msg)
 
     @property
+    def dispatches(self) -> bool:
+        """Whether it sends tokens to experts on other devices, or what those say of them back."""
+        return self.transfer is not None and self.transfer.dispatches
+
+    @property
     def loaded(self) -> Op:
         """The operator as it is timed, under its load."""
         return replace(self, local={**self.local, **self.load}, load={}) if self.load else self

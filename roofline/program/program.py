@@ -51,7 +51,7 @@ class Group:
     @property
     def dispatches(self) -> bool:
         """Whether it sends tokens to experts on other devices, and what those say of them back."""
-        return any(op.transfer is not None and op.transfer.dispatches for op in self.ops)
+        return any(op.dispatches for op in self.ops)
 
     def times(self, sizes: Sizes) -> Number:
         """How often the group runs in one step."""

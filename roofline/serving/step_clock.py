@@ -406,7 +406,7 @@ def _placed(program: Program) -> dict[tuple[str, str], Role]:
     found: dict[tuple[str, str], Role] = {}
     for group in program.groups:
         if group.dispatches:
-            sends = [op.transfer is not None and op.transfer.dispatches for op in group.ops]
+            sends = [op.dispatches for op in group.ops]
             found |= {(group.name, op.name): role for op, role in zip(group.ops, roles(sends), strict=True)}
     return found
 

@@ -146,7 +146,7 @@ def dispatched(network: Network, sharded: Program, sizes: Sizes, widths: FloatWi
         ops = {op.name: op for op in group.ops}
         for op in group.ops:
             reader = ops.get(op.name.partition(".")[0])
-            if op.transfer is None or not op.transfer.dispatches or reader is None or reader.kind != "matmul":
+            if op.transfer is None or not op.dispatches or reader is None or reader.kind != "matmul":
                 continue
             weights = [tensor for tensor in reader.reads if tensor.role == "weight"]
             if any(network.trained(tensor) for tensor in weights):

@@ -112,8 +112,7 @@ class Narrow:
 
 def _dispatched(op: Op, dtype: str) -> Op:
     """A dispatch of what is cast, in a format or as it is before the cast; any other operator as it is."""
-    goes = op.transfer is not None and op.transfer.dispatches
-    if not goes or not (SUFFIX in op.writes[0].name or op.name.endswith(f".{CAST}.all_to_all")):
+    if not op.dispatches or not (SUFFIX in op.writes[0].name or op.name.endswith(f".{CAST}.all_to_all")):
         return op
     return mapped(op, lambda tensor: replace(tensor, dtype=dtype))
 
