@@ -25,7 +25,7 @@ from class_campaigns import Campaign, load_campaigns, weighted
 from expert_fits import KINDS as EXPERTS
 from expert_fits import class_kinds
 from fit_calibrations import PRIORS, kept_kinds, written
-from fit_devices import PARTITION, USUAL
+from fit_devices import NEVER_S, NO_PARTIAL, PARTITION, USUAL
 from grouped_sets import GroupedSet, load_grouped
 from measured_sets import load_sets
 
@@ -60,10 +60,13 @@ _MATMUL = ("compute", "flop_energy", "memory", "latency_cycles", "tail.share", "
            "kept_weights.rate")  # fmt: skip
 _QUANTISED = ("matmul fp8 trtllm", "matmul fp8 vllm", "matmul fp8_block trtllm")
 """Matmuls timed with what quantises before them, by dtype and library."""
+_UNCUT = "matmul fp8_block trtllm"
+"""Those that cut no depth: of tiles, the smallest of which is told, in place of a smooth tail."""
 FREE = {
     "matmul": _MATMUL,
     "matmul fp8_block": (),
     **dict.fromkeys(_QUANTISED, ("quantize.latency", "quantize.traffic")),
+    _UNCUT: ("tiles.feed", "least_tile", "quantize.latency", "quantize.traffic"),
     "matmul fp32": ("compute",),
     "attention_prefill": ("compute", "memory", "latency_s"),
     "attention_decode": ("compute", "memory", "latency_s"),
@@ -150,9 +153,15 @@ def fit_for(kind: str, generation: str, campaigns: Sequence[Campaign]) -> Found:
     Generations share the latency, which the long rows of some do not show.
     """
     of_kind = [campaign for campaign in campaigns if campaign.kind == kind]
+    if kind == "matmul fp8_block":
+        found = fit_for(_UNCUT, generation, campaigns).values
+        return Found({name: value for name, value in found.items() if not name.startswith("quantize.")})
     if kind.startswith("matmul fp8"):  # what runs before a matmul is fitted; the matmul is that of 16 bits
-        known = fit_for("matmul", generation, campaigns)
-        return fit(of_kind, known=known.values) if FREE[kind] else known
+        known = dict(fit_for("matmul", generation, campaigns).values)
+        if kind == _UNCUT:
+            known = {name: value for name, value in known.items() if not name.startswith("tail.")}
+            known |= {"tiles.split": NEVER_S, "tiles.partial": NO_PARTIAL}
+        return fit(of_kind, known=known)
     every = fit(of_kind)
     own = [campaign for campaign in of_kind if campaign.generation == _KIN.get(generation, generation)]
     if kind not in BY_GENERATION or not own:
@@ -167,7 +176,7 @@ def left_out(kind: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
     for device in dict.fromkeys(campaign.device.name for campaign in of_kind):
         own = [campaign for campaign in of_kind if campaign.device.name == device]
         others = [campaign for campaign in campaigns if campaign.device.name != device]
-        needed = kind if FREE[kind] else "matmul"
+        needed = kind if FREE[kind] else _UNCUT
         if any(campaign.kind == needed for campaign in others):
             found[device] = -errors_of(own, fit_for(kind, own[0].generation, others))
     return found
@@ -282,12 +291,20 @@ def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, An
         _, dtype, library = kind.split()
         took = found[kind].values
         quantize = {"latency": f"{took['quantize.latency'] * 1e6:.3g} us", "traffic": took["quantize.traffic"]}
+        form = _uncut(took, plain) if kind == _UNCUT else plain
         own = libraries.setdefault(library, {"dtypes": {}})["dtypes"]
-        own[dtype] = {**plain, "quantize": quantize, "band": bands[kind]}
+        own[dtype] = {**form, "quantize": quantize, "band": bands[kind]}
     wide = {dtype: {"latency": plain["latency"], "band": bands["matmul fp32"]} for dtype in _UNTAILED}
     alone = {"fp8": "matmul fp8 vllm", "fp8_block": "matmul fp8_block"}
     dtypes = {**{dtype: {**plain, "band": bands[kind]} for dtype, kind in alone.items()}, **wide}
+    dtypes["fp8_block"] = _uncut(found[_UNCUT].values, plain) | {"band": bands["matmul fp8_block"]}
     return {**plain, "band": bands["matmul"], "dtypes": dtypes, "libraries": libraries}
+
+
+def _uncut(values: Mapping[str, float], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of matmuls that cut no depth."""
+    named = {name: value for name, value in values.items() if name.split(".")[0] in ("tiles", "least_tile")}
+    return {name: value for name, value in plain.items() if name != "tail"} | NO_CORRECTIONS.replaced(named).written()
 
 
 def _matmul_latency(values: Mapping[str, float]) -> dict[str, str]:

@@ -44,9 +44,9 @@ USUAL = ("matmul", "attention")
 """The kinds whose bands are the band of all: those that every model has."""
 _START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
 _PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
-_NEVER_S = 1.0
+NEVER_S = 1.0
 """What adding up parts of a depth takes in kernels that cut none."""
-_NO_PARTIAL = 1e-9
+NO_PARTIAL = 1e-9
 """Partial sums stay in the last cache: fitted, their traffic is hardly any, and judged rows are better without it."""
 
 
@@ -247,14 +247,14 @@ def _narrow_matmul(dtype: str, library: str, *, splits: bool = False) -> Fit:
     """
     own = "tiles.split" if splits else "least_tile"
     free = ("compute", "tiles.feed", own, "quantize.latency", "quantize.traffic")
-    known = (("tiles.partial", _NO_PARTIAL), *(() if splits else (("tiles.split", _NEVER_S),)))
+    known = (("tiles.partial", NO_PARTIAL), *(() if splits else (("tiles.split", NEVER_S),)))
     shared = ("memory", "latency_s", "last_cache.rate", "ramp", "kept_weights.rate")
     return Fit("matmul", dtype, library, free, known=known, shared=shared, priors=(_SHARES[0],))
 
 
 _TILED = ("compute", "memory", "latency_s", "tiles.feed", "tiles.split", "kept_weights.rate")
 FITS = (
-    Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("tiles.partial", _NO_PARTIAL),)),
+    Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("tiles.partial", NO_PARTIAL),)),
     _narrow_matmul("fp8", "trtllm", splits=True),
     _narrow_matmul("fp8", "vllm"),
     _narrow_matmul("fp8_block", "trtllm"),
