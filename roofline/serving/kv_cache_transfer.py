@@ -10,6 +10,7 @@ side, for all prompts of a step at once:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,9 @@ def hand_over(cache: float, sender: End, receiver: End, prompts: Grid, devices: 
     """
     whole = cache * receiver.devices / receiver.ranks
     sent, received = prompts * whole / sender.devices, cache * np.maximum(prompts / receiver.ranks, 1.0)
-    near = sender.device.name == receiver.device.name and _near(sender, devices)
-    if near:
-        link, slower = near, _send(_network(sender, 2), np.maximum(sent, received), apart=False)
+    near = _near(sender, devices) if sender.device.name == receiver.device.name else None
+    if near is not None:
+        link, slower = near.near.name, _send(near, np.maximum(sent, received), apart=False)
     else:
         link = "scale_out"
         slower = _slower(*(_send_far(end, part) for end, part in ((sender, sent), (receiver, received))))
@@ -83,13 +84,14 @@ def hand_over(cache: float, sender: End, receiver: End, prompts: Grid, devices: 
     return HandOver(whole, link.replace("_", "-"), prompts, time, low, high)
 
 
-def _near(end: End, devices: int) -> str:
-    """The link that joins all devices of one domain, or nothing."""
+def _near(end: End, devices: int) -> Network | None:
+    """The links that join all devices of one domain, or of one box; None where a network between boxes does."""
     try:
-        near = _network(end, 2).near
+        network = _network(end, devices)
     except WorkloadError:
-        return ""
-    return near.name if near.name != "scale_out" and devices <= near.domain else ""
+        return None
+    joins = network.far.name != "scale_out" and devices <= network.far.domain
+    return replace(network, tiers=(network.far,)) if joins else None
 
 
 def _send_far(end: End, message: Any) -> tuple[Any, Any, Any]:

@@ -234,6 +234,10 @@ def test_without_a_link_there_is_no_hand_over() -> None:
     assert hand_over(1e9, end, end, np.array([1.0]), 8).link == "host"
     with pytest.raises(WorkloadError, match="no link hands caches over between boxes of l40s"):
         hand_over(1e9, end, end, np.array([1.0]), 9)
+    (pair,) = read_hardware(["a100-pcie-80gb"])
+    bridged = End(pair.fleet, pair.device, constants_of(pair.device), 1)
+    links = [hand_over(1e9, bridged, bridged, np.array([1.0]), devices).link for devices in (2, 4)]
+    assert links == ["scale-up", "host"]
 
 
 def test_caches_of_two_dtypes_are_not_handed_over() -> None:
