@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from device_sets import of_kind
 from fit_calibrations import log_errors_of
-from fit_devices import FITS, Fit, fitted, in_cycles, judged
+from fit_devices import FITS, Fit, chunked, fitted, in_cycles, judged
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration.constants import Constants
@@ -68,6 +68,8 @@ _SHOWN = ("spilled_tiles",)
 _ALIKE = {"mamba2_prefill": "delta_rule_prefill"}
 """Whose constants a kind has that one device alone was timed in, where that one is left out."""
 _SHARED = [("mamba2_prefill", "trtllm")]
+_FUSED = {("mamba2_prefill", "trtllm"): "nvidia-tensor-core"}
+"""Kernels that are fused on one generation alone, and the class that has them: elsewhere heads are spread evenly."""
 _SIBLINGS = {"nvidia-hopper": _H}
 """Classes that are one generation: a device that was not timed has donors of its own architecture there."""
 _CACHED = "nvidia-gddr"
@@ -114,6 +116,8 @@ def _donated_in(dtype: str, name: str, library: str, kind: str, data: Path, with
     if not donors:
         shared = (kind, library) in _SHARED and dtype == "bf16"
         return _donated_in(dtype, name, library, _ALIKE[kind], data, without) if shared else {}
+    if _FUSED.get((kind, library), name) != name:
+        fit = chunked(kind, library, fit.devices, passes=1.0)
     found, clock = _fitted(name, fit, donors, data), load_hardware(donors[0]).cycles_per_s
     if fit.kind != kind:
         found = found.without("packed_pass").without("window_edge")

@@ -199,10 +199,14 @@ def _quantized(library: str, held: float = 0.0, devices: tuple[str, ...] = ()) -
     return Fit("quantize", "bf16", library, free, (), (), known, (), priors, 2.0, devices)
 
 
-def _chunked(kind: str, library: str, devices: tuple[str, ...] = ()) -> Fit:
-    """A scan in chunks, in passes over what it reads and writes."""
-    free = ("latency_s", "scan_chunks.each", "scan_chunks.chain", "scan_chunks.passes")
+def chunked(kind: str, library: str, devices: tuple[str, ...] = (), passes: float = 0.0) -> Fit:
+    """A scan in chunks, in ``passes`` over what it reads and writes, fitted where none are given."""
+    free = ("latency_s", "scan_chunks.each", "scan_chunks.chain")
     known = (("compute", 0.8), ("memory", 0.8), ("working_set.rate", MOST_OF_CACHE))
+    if passes:
+        known = (*known, ("scan_chunks.passes", passes))
+    else:
+        free = (*free, "scan_chunks.passes")
     priors = (("latency_s", Prior(20e-6, 0.7)), _RATE)
     return Fit(kind, "bf16", library, free, _SET, (), known, (), priors, 2.0, devices)
 
@@ -283,8 +287,8 @@ FITS = (
     _streamed("convolution_prefill", "trtllm", "channel_walk.first", "channel_walk.each"),
     *(_streamed("convolution_decode", library) for library in ("vllm", "sglang", "trtllm")),
     _waved("delta_rule_prefill", "vllm", ("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb")),
-    _chunked("delta_rule_prefill", "vllm", ("l40s",)),
-    *(_chunked("delta_rule_prefill", library) for library in ("sglang", "trtllm")),
+    chunked("delta_rule_prefill", "vllm", ("l40s",)),
+    *(chunked("delta_rule_prefill", library) for library in ("sglang", "trtllm")),
     *(replace(_streamed("delta_rule_decode", library), uncached=()) for library in ("vllm", "sglang", "trtllm")),
     _waved("mamba2_prefill", "trtllm", ("b200-180gb",)),
     _quantized("vllm", 8.0, ("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb")),
