@@ -135,7 +135,7 @@ _TRITON_BLOCK = Prior(4e-7, 1.0)
 
 def _triton_decode() -> Fit:
     """Triton's decode, in which a key takes as long whatever the matrix unit's rate."""
-    free = ("latency_s", "decode_blocks.each", "key_time", "key_split.each", "block_search")
+    free = ("latency_s", "decode_blocks.each", "key_time", "key_split.each", "key_split.reduction", "block_search")
     known = (("compute", 0.8), ("memory", 0.8), ("decode_blocks.rows", 16.0), ("key_tiles", 32.0),
              ("key_split.segments", 16.0), ("key_split.blocks", 128.0), ("key_split.keys", 16.0))  # fmt: skip
     priors = (*_SHARES, ("latency_s", Prior(8e-6, 1.0)), _RATE)

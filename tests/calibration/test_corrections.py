@@ -213,7 +213,8 @@ def test_all_times_are_divided_and_nothing_else() -> None:
     times = {"latency_s", "tiles.split", "regroup", "quantize.latency", "ramp", "query_tiles.each", "cache_write.each",
              "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token", "dispatch.expert",
              "scan_chunks.each", "scan_chunks.chain", "scan_waves.start", "scan_waves.chain",
-             "channel_walk.first", "channel_walk.each", "row_walk.each", "key_time", "key_split.each", "block_search",
+             "channel_walk.first", "channel_walk.each", "row_walk.each", "key_time", "key_split.each",
+             "key_split.reduction", "block_search",
              "group_blocks"}  # fmt: skip
     for each in ("latency_s", "memory", *(name for name in named_constants() if name != "reuse_bandwidth")):
         assert quicker.value(each) == every.value(each) / (2 if each in times else 1)

@@ -61,7 +61,8 @@ def test_what_a_matmul_holds_of_quantising_counts_where_it_runs_by_itself() -> N
 
 
 BLOCKS = {"decode_blocks__each": 1e-6, "decode_blocks__rows": 16.0, "key_time": 1e-10, "key_tiles": 32.0,
-          "key_split__segments": 16.0, "key_split__blocks": 128.0, "key_split__keys": 16.0}  # fmt: skip
+          "key_split__segments": 16.0, "key_split__blocks": 128.0, "key_split__keys": 16.0,
+          "key_split__reduction": 2e-6}  # fmt: skip
 
 
 @pytest.mark.parametrize("context", [129, 400, 5000])
@@ -71,6 +72,16 @@ def test_a_window_never_takes_triton_longer_than_the_whole_context(context: int)
     assert isinstance(seen.shape, AttentionShape)
     assert (seen.shape.keys, seen.shape.context) == (128, context)
     assert seconds(seen, key_split__each=1e-8, **BLOCKS) <= seconds(whole, key_split__each=1e-8, **BLOCKS)
+
+
+def test_segments_are_joined_where_there_are_any() -> None:
+    def added(batch: int) -> float:
+        timed = cost("attention", query=1, context=400, **{**ATTENTION, "batch": batch})
+        longer = {**BLOCKS, "key_split__reduction": 5e-6}
+        return seconds(timed, key_split__each=1e-10, **longer) - seconds(timed, key_split__each=1e-10, **BLOCKS)
+
+    assert added(16) == pytest.approx(3e-6)  # 128 blocks
+    assert added(17) == pytest.approx(0.0)
 
 
 def test_the_segments_of_a_short_context_share_the_keys_of_a_window() -> None:
@@ -94,7 +105,7 @@ def test_a_faster_matrix_unit_hastens_no_key_of_triton(query: int) -> None:
     tiles = {"query_tiles__rows": 16.0, "query_tiles__narrow_rows": 16.0, "query_tiles__packed": 1.0,
              "query_tiles__each": 1e-6, "query_tiles__tail": 1.0}  # fmt: skip
     blocks = {"decode_blocks__each": 1e-6, "decode_blocks__rows": 16.0, "key_tiles": 32.0, "key_split__segments": 16.0,
-              "key_split__blocks": 128.0, "key_split__keys": 16.0}  # fmt: skip
+              "key_split__blocks": 128.0, "key_split__keys": 16.0, "key_split__reduction": 1e-9}  # fmt: skip
     found = [
         seconds(timed, key_time=each, **({**blocks, "key_split__each": each} if query == 1 else tiles))
         for each in (1e-10, 2e-10)

@@ -30,6 +30,10 @@ def _attention_s(shape: AttentionShape, rates: Rates, corrections: Corrections) 
         seconds = corrections.regroup.latency_s(batch, kv_heads, groups) * (1 - windowed)
     if corrections.key_growth:
         seconds = seconds + corrections.key_growth.latency_s(as_float(shape.keys))
+    if corrections.key_split and corrections.decode_blocks:
+        batch, kv_heads, groups = (as_float(count) for count in (shape.batch, shape.kv_heads, shape.groups))
+        split = corrections.key_split
+        seconds = seconds + split.cuts(corrections.decode_blocks.count(batch, kv_heads, groups)) * split.reduction
     if corrections.cache_write and not shape.bidirectional:
         tokens = as_float(shape.batch * shape.queries)
         seconds = seconds + corrections.cache_write.latency_s(tokens, units_of(rates))
