@@ -2,8 +2,8 @@
 
 python benchmarks/expert_board.py --data DIR [--write | --without CORRECTION]
 
---write renews the kinds grouped_matmul and routed of devices and classes in calibrations/, and the records of
-docs/accuracy.json from which docs/accuracy.md has its table.
+--write renews the kinds grouped_matmul and routed of devices and classes in calibrations/ and left_out/, and the
+records of docs/accuracy.json from which docs/accuracy.md has its table.
 """
 
 from __future__ import annotations
@@ -31,14 +31,19 @@ from expert_fits import (
 )
 from expert_sets import ExpertSet, load_experts
 from fit_calibrations import written
+from fit_classes import LEFT_OUT, kept_libraries
 
 from roofline.calibration.constants import DATASHEET
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder, read_yaml
 
+APART = {"trtllm": "untuned", "triton": "unaligned"}
+"""What rows are that are told apart: of a tactic of another layout, of widths that no vector load takes."""
+
 
 def board(data: Path) -> Iterator[dict[str, Any]]:
-    """A record for each set and load: of rows not fitted, and of all by constants of other devices."""
+    """A record for each set and load: of rows not fitted, of all by other devices' constants, of rows apart."""
+    others = {each.name: each for each in load_experts(data, usual=False)}
     for rows in sorted(load_experts(data), key=lambda each: (each.dtype, each.library)):
         seen = [(seed.rows, seed.chain.banded(*band_unseen(seed, rows, data))) for seed in judged(rows, data)]
         unseen = left_out(rows, data)
@@ -49,6 +54,9 @@ def board(data: Path) -> Iterator[dict[str, Any]]:
             yield _record(rows, load, "fitted", found)
             if unseen:
                 yield _record(rows, load, "left out", _figures(rows, unseen, skewed))
+            if apart := others.get(rows.name):
+                told = [_figures(apart, chain, skewed) for _, chain in seen]
+                yield _record(rows, load, APART[rows.library], mean_of(told))
 
 
 def _figures(every: ExpertSet, chain: Chain, skewed: int) -> dict[str, float]:
@@ -69,6 +77,19 @@ def _record(rows: ExpertSet, load: str, constants: str, told: Mapping[str, float
     return named | {"constants": constants} | {name: round(value, 4) for name, value in told.items()}
 
 
+def renew_class(path: Path, data: Path) -> None:
+    """Write the kinds of experts of a class's file anew; what was timed of others' libraries stays."""
+    fields = read_yaml(path)
+    others = fields["kinds"]["grouped_matmul"].get("libraries", {})
+    lone = others["deepgemm"]["dtypes"]["fp8"] if "deepgemm" in others else {}
+    kinds = class_kinds(fields["name"], lone, data)
+    for kind, libraries in kept_libraries(path).items():
+        if kind in kinds:
+            kinds[kind].setdefault("libraries", {}).update(libraries)
+    with atomic_writer(path) as file:
+        file.write(written({**fields, "kinds": {**fields["kinds"], **kinds}}))
+
+
 def main() -> int:
     """Print the scoreboard, and write if asked to."""
     parser = argparse.ArgumentParser(description="Fit mixtures of experts, and score them.")
@@ -87,14 +108,9 @@ def main() -> int:
             fields = with_experts(read_yaml(path), device, asked.data)
             with atomic_writer(path) as file:
                 file.write(written(fields))
-        for name in CLASSES:
-            path = data_folder("calibrations") / "classes" / f"{name}.yaml"
-            fields = read_yaml(path)
-            kinds = fields["kinds"]
-            others = kinds["grouped_matmul"].get("libraries", {})
-            lone = others["deepgemm"]["dtypes"]["fp8"] if "deepgemm" in others else {}
-            with atomic_writer(path) as file:
-                file.write(written({**fields, "kinds": {**kinds, **class_kinds(name, lone, asked.data)}}))
+        classes = [data_folder("calibrations") / "classes" / f"{name}.yaml" for name in CLASSES]
+        for path in (*classes, *sorted(LEFT_OUT.glob("*.yaml"))):
+            renew_class(path, asked.data)
     return 0
 
 

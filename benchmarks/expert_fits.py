@@ -42,14 +42,10 @@ FREE = {
     "dispatch.expert": Prior(2e-8, 1.5),
     "group_blocks": Prior(1e-6, 1.5),
 }
-CACHED = {"repeated_weights": MOST_OF_CACHE}
+CACHED = {"kept_weights.rate": MOST_OF_CACHE, "kept_weights.part": 1.0}
 """Given where the last cache is faster than the memory."""
-UNTUNED = 1.5
-"""Campaigns whose median row takes so many times longer than fitted ran a tactic that nobody tuned: not fitted to.
-
-One in four of TensorRT-LLM's on Hopper reads weights at a sixth of the bandwidth, whatever its tokens, and the same
-layout with another load at nearly all of it. They are judged as all are, and are within the bands.
-"""
+GATHERED = {"triton": 1.0, "trtllm-gen": 0.0}
+"""Libraries whose first matmul reads tokens where they lie, and what of other devices' pairs passes between kernels."""
 _ALIKE = 0.3
 """How far ln(routed_passes) of another dtype lies from that of bf16: sorting by tokens costs alike, and hides it."""
 CLASSES = ("nvidia-ampere", "nvidia-hopper", "nvidia-tensor-core", "nvidia-gddr")
@@ -93,30 +89,17 @@ def fitted(sets: Sequence[ExpertSet], passes: float | None = None) -> Chain:
     """The constants that the rows ask for, rounded as they are written; latency is that on the first set's device.
 
     Each device has as many cycles of it. ``passes``: the share at which bf16 passes between kernels, where these rows
-    are of another dtype. Campaigns that these constants find untuned are left out, and the others fitted again.
+    are of another dtype.
     """
-    kept = sets
-    for _ in range(2):
-        kept = [_tuned(rows, moved(_fitted(kept, passes), sets[0].device, rows.device)) for rows in sets]
-    return _fitted(kept, passes)
-
-
-def _tuned(rows: ExpertSet, chain: Chain) -> ExpertSet:
-    """The rows of campaigns that are about as fast as predicted."""
-    logs = logs_of(rows, chain)
-    slow = [each for each in np.unique(rows.campaigns) if np.median(logs[rows.campaigns == each]) > np.log(UNTUNED)]
-    return rows.where(~np.isin(rows.campaigns, slow))
-
-
-def _fitted(sets: Sequence[ExpertSet], passes: float | None) -> Chain:
-    """The constants that all these rows ask for."""
     timed = [(costs, rows.device, rows.measured_s[where]) for rows in sets for costs, where in rows.timed()]
     measured = np.concatenate([part for *_, part in timed])
 
     free = FREE if passes is None else {**FREE, "routed_passes": Prior(passes, _ALIKE)}
 
+    gathered = {"gathered_rows": GATHERED[sets[0].library]} if sets[0].library in GATHERED else {}
+
     def chain_with(values: Mapping[str, float]) -> Chain:
-        grouped = Constants(vector=0.65, special=0.9).replaced({"p": 2.0, "group_tail": TILE, **values})
+        grouped = Constants(vector=0.65, special=0.9).replaced({"p": 2.0, "group_tail": TILE, **gathered, **values})
         chain = chain_of(grouped, values["routed_passes"] if passes is None else passes)
         return moved(chain, sets[0].device, sets[0].device)
 
@@ -131,14 +114,15 @@ def _fitted(sets: Sequence[ExpertSet], passes: float | None) -> Chain:
 
 def chain_of(grouped: Constants, passes: float) -> Chain:
     """A chain whose elementwise kernels have no latency of their own: it is in that of the matmuls."""
-    routed = Constants(vector=0.65, special=0.9, p=grouped.p).replaced({"routed_passes": passes})
+    gathered = {"gathered_rows": grouped.value("gathered_rows")} if grouped.has("gathered_rows") else {}
+    routed = Constants(vector=0.65, special=0.9, p=grouped.p).replaced({"routed_passes": passes, **gathered})
     return Chain(grouped, routed)
 
 
 def moved(chain: Chain, donor: HardwareSpec, device: HardwareSpec) -> Chain:
     """The chain of one device on another: as many cycles of latency; the cache where it is faster than the memory."""
     latency_s = chain.grouped.latency_s * donor.cycles_per_s / device.cycles_per_s
-    grouped = replace(chain.grouped, latency_s=latency_s).without("repeated_weights")
+    grouped = replace(chain.grouped, latency_s=latency_s).without("kept_weights")
     if has_fast_cache(device):
         grouped = grouped.replaced(CACHED)
     return Chain(grouped, chain.routed)
@@ -173,7 +157,8 @@ def passes_of(rows: ExpertSet, data: Path) -> float | None:
     if rows.dtype == "bf16":
         return None
     plain = {each.library: each for each in load_experts(data) if each.device == rows.device and each.dtype == "bf16"}
-    return whole(plain.get(rows.library, plain[default_of(rows.device)]), data).routed.value("routed_passes")
+    alike = default_of(rows.device) if rows.library in GATHERED else "trtllm"  # others copy tokens as it does
+    return whole(plain.get(rows.library, plain[alike]), data).routed.value("routed_passes")
 
 
 def default_of(device: HardwareSpec) -> str:
@@ -349,7 +334,7 @@ def class_kinds(name: str, lone: Mapping[str, Any], data: Path, without: str = "
         chain, device = _pooled(donors, data), donors[0].device
         band = _class_band(name, donors, data, without)
         if name != _CACHED:
-            chain = replace(chain, grouped=chain.grouped.without("repeated_weights"))
+            chain = replace(chain, grouped=chain.grouped.without("kept_weights"))
         place = grouped if library == usual else grouped.setdefault("libraries", {}).setdefault(library, {})
         fields = kind_fields(chain.grouped, device, (1.0, 1.0), 0) | {"band": band}
         place.update(fields if dtype == "bf16" else {"dtypes": {**place.get("dtypes", {}), dtype: fields}})

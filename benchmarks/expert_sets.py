@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from device_sets import FOLDERS, Table, column, tables
+from limited_routing import EXPERTS, limited_load
 from measured_sets import Rows
 
 from roofline.compression.quantization import quantized_groups
@@ -25,6 +26,8 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.layers.expert_load import Routing
 from roofline.layers.mixture_of_experts import experts, router
 from roofline.layers.normalization import norm
+from roofline.number import Number, added
+from roofline.program.axes import Sizes
 from roofline.program.merging import merged
 from roofline.program.op import Tensor
 from roofline.program.phases import Phase
@@ -61,17 +64,23 @@ RECIPES = {
 
 _UNUSED = ("moe_torch_flow", "w4a16_mxfp4")
 """Timed on Blackwell, where TensorRT-LLM multiplies such weights in 8 bits; on Hopper it runs Triton's kernels."""
+_FIRST = ("vllm_modeloptfp8moe_flashinfer_cutlass_flashinferexperts", "nvidia-hopper")
+"""FlashInfer's CUTLASS kernels with one scale, which vLLM tunes as it starts (``flashinfer_autotune``) and nobody tuned
+here: the first of their list ran (get_candidate_tiles_sm90 of cutlass_heuristic.cpp), a tile of 128 rows and 16
+columns, four times slower than TensorRT-LLM's tuned ones. No constants are made of it."""
 _WHOLE = "vllm_gptossmxfp4moe_triton_oaitritonmxfp4expertsmonolithic"
 """Under expert parallelism vLLM runs some 28 us of kernels beside it, whatever the tokens: these rows are left out."""
 _GATELESS = (1024.0, 2688.0)  # hidden sizes of Nemotron's mixtures, whose experts have no gate
-_LIMITED = ("vllm_fp8moe_triton_tritonexperts", 256.0)  # timed with DeepSeek's router, which picks 4 of 8 groups
+_EACH = "at hand"  # of the A experts of a token, how many the device has
+_LIMITED = "vllm_fp8moe_"  # modules of whole models: with 256 experts they have DeepSeek's router
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpertSet:
     """Timed mixtures of one dtype and library on a device: arrays of one length. [s]
 
-    sizes: letters; ``gated`` and ``skewed``, whether experts have a gate and the load is a power law's, as 0 and 1.
+    sizes: letters; ``at hand``, the experts of a token that the device has; ``gated`` and ``skewed``, whether experts
+    have a gate and the load is a power law's, as 0 and 1.
     campaigns: a number for each model, layout and load, of which only the tokens differ, and which one run tuned.
     """
 
@@ -118,25 +127,69 @@ class ExpertSet:
         found = []
         for gated in np.unique(self.sizes["gated"]):
             rows = self.sizes["gated"] == gated
-            sizes = {k: v[rows] for k, v in self.sizes.items() if len(k) == 1}
-            found.append((_costs(sizes, RECIPES[_named(self.dtype)][1], gated=bool(gated)), rows))
+            sizes = {k: v[rows] for k, v in self.sizes.items() if len(k) == 1 or k == _EACH}
+            costs = _costs(sizes, RECIPES[_named(self.dtype)][1], gated=bool(gated))
+            found.append((_in_turns(costs), rows))
         return found
 
 
 @cache
-def load_experts(data: Path) -> tuple[ExpertSet, ...]:
-    """Every set of the folder of measurements, device by device."""
-    return tuple(found for folder in FOLDERS for table in tables(data, folder, "moe") for found in _sets(table))
+def load_experts(data: Path, *, usual: bool = True) -> tuple[ExpertSet, ...]:
+    """Every set of the folder of measurements, device by device: rows with tactics of their own, of widths that are
+    loaded as vectors, or the others.
+    """
+    every = (table for folder in FOLDERS for table in tables(data, folder, "moe"))
+    return tuple(found for table in every for found in _sets(table, usual=usual))
 
 
-def _sets(table: Table) -> Iterator[ExpertSet]:
+def _sets(table: Table, *, usual: bool) -> Iterator[ExpertSet]:
+    own = _own_tactics(table)
     for kernel, library in KERNELS.items():
         for name, (dtype, _) in RECIPES.items():
             rows = [row for row in table.rows if (row["kernel_source"], row["moe_dtype"]) == (kernel, name)]
             rows = [row for row in rows if kernel != _WHOLE or row["moe_ep_size"] == "1"]
-            if rows and (kernel, name) != _UNUSED:
+            rows = [row for row in rows if (own.get(_tactic_file(row), True) and _is_aligned(row)) is usual]
+            if rows and (kernel, name) != _UNUSED and (kernel, table.device.calibration_class) != _FIRST:
                 seconds = column(rows, "latency_ms") * 1e-3
                 yield ExpertSet(table.device, dtype, library, table, _sizes(rows), seconds, _campaigns(rows))
+
+
+def _own_tactics(table: Table) -> dict[str, bool]:
+    """Whether the tactics in a file are those of every row that looks them up in it, by the file's name.
+
+    aiconfigurator's collector of TensorRT-LLM's rows (collector/trtllm/collect_moe.py) tunes once for a dtype, a hidden
+    size, a width and a number of experts at hand, writes what it found to a file of that name, and for any other layout
+    reads the first file whose name begins like its own in place of tuning. TensorRT-LLM's tuner looks a tactic up by
+    top-k and by the devices of either kind too (``MoERunner.unique_id``), and takes the first of its list where it
+    finds none (``mAllProfiles.front()`` of moeOp.cpp), which no engine does that tunes as it starts. Scales by block
+    have no tactics, and kernels that were compiled before have a default of their own for a shape.
+    """
+    layouts: dict[str, set[tuple[str, ...]]] = {}
+    for row in table.rows if table.framework == "trtllm" else ():
+        if row["moe_dtype"] != "fp8_block" and row["kernel_source"] != "moe_torch_flow":
+            found = tuple(row[name] for name in ("kernel_source", "topk", "moe_tp_size", "moe_ep_size"))
+            layouts.setdefault(_tactic_file(row), set()).add(found)
+    return {
+        name: len(own) == 1 and not any(other.startswith(name) for other in layouts if other != name)
+        for name, own in layouts.items()
+    }
+
+
+def _tactic_file(row: Mapping[str, str]) -> str:
+    experts = int(row["num_experts"]) // int(row["moe_ep_size"])
+    return f"{row['moe_dtype']}_{row['hidden_size']}_{_width(row)}_{experts}"
+
+
+def _width(row: Mapping[str, str]) -> int:
+    return int(row["inter_size"]) // int(row["moe_tp_size"])
+
+
+def _is_aligned(row: Mapping[str, str]) -> bool:
+    """Whether vLLM's fused_moe in Triton loads vectors: where a width is a multiple of 16 elements.
+
+    A kernel is compiled anew by whether its sizes and strides are (``tt.divisibility``); others load single elements.
+    """
+    return not row["kernel_source"].endswith("_triton_tritonexperts") or _width(row) % 16 == 0
 
 
 def _campaigns(rows: Rows) -> Any:
@@ -155,11 +208,14 @@ def _sizes(rows: Rows) -> dict[str, Any]:
         own = np.array([row["distribution"] == name for row in rows])
         load = Routing.of(name.replace("law_", "law:")).load({k: v[own] for k, v in whole.items()}, devices[own])
         pairs[own], touched[own] = load.pairs, load.touched
-    local, hidden = whole["E"] / devices, column(rows, "hidden_size")
-    limited = ~skewed & (rows[0]["kernel_source"] == _LIMITED[0]) & (whole["E"] == _LIMITED[1])
+    for row in np.flatnonzero(whole["E"] == EXPERTS) if rows[0]["kernel_source"].startswith(_LIMITED) else ():
+        law = rows[row]["distribution"].rpartition("power_law_")[2]
+        load = limited_load(int(tokens[row]), int(devices[row]), float(law) if skewed[row] else 0.0)
+        pairs[row], touched[row] = load
+    hidden = column(rows, "hidden_size")
     return {
-        "B": tokens, "T": whole["T"], "A": pairs / tokens, "E": local, "D": hidden,
-        "F": width / column(rows, "moe_tp_size"), "X": np.where(limited, np.minimum(touched, local / 2), touched),
+        "B": tokens, "T": whole["T"], "A": whole["A"], _EACH: pairs / tokens, "E": whole["E"] / devices, "D": hidden,
+        "F": width / column(rows, "moe_tp_size"), "X": touched,
         "gated": ~np.isin(hidden, _GATELESS) * 1.0, "skewed": skewed * 1.0,
     }  # fmt: skip
 
@@ -171,11 +227,25 @@ def _costs(sizes: Mapping[str, Any], recipe: str, *, gated: bool) -> tuple[Cost,
     ops = (before, *router(), *experts(function="silu", glu=gated))
     groups = quantized_groups((Group("experts", ops, phases=(Phase.PREFILL,)),), stored)
     (group,) = merged(Program(groups, {}), {}, ("norm_quantize", "activation_quantize")).groups
-    costs = [replace(operator_cost(op, sizes, stored.precision), alone=True) for op in group.ops]
+    ops = (replace(op, local={**op.local, "A": _each}) if _EACH in sizes else op for op in group.ops)
+    costs = [replace(operator_cost(op, sizes, stored.precision), alone=True) for op in ops]
     return tuple(
         cost for cost in costs
         if isinstance(cost.shape, GroupedShape) or (isinstance(cost.shape, RowShape) and cost.shape.routed)
     )  # fmt: skip
+
+
+def _in_turns(costs: tuple[Cost, ...]) -> tuple[Cost, ...]:
+    """The chain as it was timed, again and again: its matmuls take turns with their weights."""
+    every = added(cost.shape.weight_bytes for cost in costs if isinstance(cost.shape, GroupedShape))
+    return tuple(
+        replace(cost, weight_sets=every / cost.shape.weight_bytes) if isinstance(cost.shape, GroupedShape) else cost
+        for cost in costs
+    )
+
+
+def _each(sizes: Sizes) -> Number:
+    return sizes[_EACH]
 
 
 def _named(dtype: str) -> str:

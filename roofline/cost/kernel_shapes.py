@@ -7,7 +7,7 @@ from dataclasses import field, replace
 from typing import TypeAlias
 
 from roofline.classes import frozen
-from roofline.number import Number, added, minimum, product
+from roofline.number import Number, added, maximum, minimum, product
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op, Role, Tensor
 from roofline.program.workload import BLOCKS
@@ -40,8 +40,9 @@ class GroupedShape:
     weight_bytes: what the weights alone move. unpacked: how many of them are stored in fewer bits than the activations
     have. nested: whether scales of their blocks have scales too. columns: of an expert's output. blocked: whether
     blocks of weights have scales of their own. packed: whether they are stored in 4 bits or fewer, and multiplied in
-    more. Of the first matmul of a mixture, and 0 of the others: tokens, which are sorted by expert before it, experts
-    at hand, and row_bytes of a token's copy for one of its experts.
+    more. written_bytes: what its outputs alone move. spread: pairs of a token and any expert, wherever it is, for each
+    pair of them at hand. Of the first matmul of a mixture, and 0 of the others: tokens, which are sorted by expert
+    before it, experts at hand, and row_bytes of a token's copy for one of its experts.
     """
 
     groups: Number
@@ -55,6 +56,8 @@ class GroupedShape:
     columns: Number = field(default=0, compare=False, repr=False)
     unpacked: Number = field(default=0, compare=False, repr=False)
     nested: bool = field(default=False, compare=False, repr=False)
+    written_bytes: Number = field(default=0, compare=False, repr=False)
+    spread: Number = field(default=1, compare=False, repr=False)
 
 
 @frozen
@@ -106,12 +109,16 @@ class AttentionShape:
 class RowShape:
     """An operator that works row by row: a norm, a softmax, an activation, a rotation, a gather.
 
-    row_bytes: what one row moves, without what all rows share. routed: whether it works on what experts read or wrote.
+    row_bytes: what one row moves, without what all rows share. routed: whether it works on what experts read or wrote;
+    then pair_bytes: what has a row for each pair of a token and an expert at hand; spread: pairs of a token and any
+    expert, wherever it is, for each of those.
     """
 
     rows: Number
     row_bytes: Number
     routed: bool = False
+    pair_bytes: Number = field(default=0, compare=False, repr=False)
+    spread: Number = field(default=1, compare=False, repr=False)
 
 
 @frozen
@@ -160,6 +167,20 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
     MatmulShape(rows=6, columns=5, depth=4)
     """
     bound = rebind(sizes, op.local)
+    found = _shape(op, bound, width)
+    if isinstance(found, GroupedShape) or (isinstance(found, RowShape) and found.routed):
+        return replace(found, spread=_spread(sizes, bound)) if "A" in op.local else found
+    return found
+
+
+def _spread(sizes: Sizes, bound: Sizes) -> Number:
+    """Pairs of the tokens that a device has, with any expert, for each pair that it works on; tokens sent to it beside
+    are there for its own experts.
+    """
+    return maximum(1, _size(["B", "T", "A"], sizes) / _size(["B", "T", "A"], bound))
+
+
+def _shape(op: Op, bound: Sizes, width: Callable[[Tensor], Number]) -> Shape:
     if op.kind == "matmul":
         return _matmul(op, bound, width)
     if op.kind == "attention" and op.parts:
@@ -205,7 +226,8 @@ def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor]
     columns = added(_size([x for x in part.writes[0].letters if x in first.letters], sizes) for part in parts)
     groups, blocked = size_of("X", sizes), _is_blocked(op)
     whole = GroupedShape(groups, rows, moved, blocked, packed=packed, columns=columns, unpacked=unpacked)
-    whole = replace(whole, nested=_is_nested(first))
+    written = added(tensor.elements(sizes) * width(tensor) for part in parts for tensor in part.writes)
+    whole = replace(whole, nested=_is_nested(first), written_bytes=written)
     if "A" in x.letters:
         return whole
     tokens = _size([letter for letter in x.letters if letter not in first.letters], sizes)
@@ -277,7 +299,11 @@ def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:
     own = [tensor for tensor in (*op.reads, *op.writes) if set(rows) <= set(tensor.letters)]
     row_bytes = added(_size([x for x in tensor.letters if x not in rows], sizes) * width(tensor) for tensor in own)
     routed = op.kind == "elementwise" and any("A" in tensor.letters for tensor in op.reads)
-    return RowShape(_size(rows, sizes), row_bytes, routed)
+    if not routed:
+        return RowShape(_size(rows, sizes), row_bytes)
+    pairs = (tensor for tensor in (*op.reads, *op.writes) if "A" in tensor.letters)
+    moved = added(tensor.elements(sizes) * width(tensor) for tensor in pairs)
+    return RowShape(_size(rows, sizes), row_bytes, routed, moved)
 
 
 def _scan(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> ScanShape:

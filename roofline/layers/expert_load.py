@@ -167,7 +167,7 @@ def _fullest(
 @lru_cache(maxsize=8192)
 def _drawn(tokens: float, experts: int, picked: float, devices: int, exponent: float) -> tuple[int, int]:
     """Pairs and touched experts of the fullest device, added up over the draws."""
-    parts = _counts(tokens, experts, picked, devices, exponent)
+    parts = pairs_drawn(tokens, experts, picked, devices, exponent)
     fullest = parts[np.arange(DRAWS), parts.sum(axis=2).argmax(axis=1)]
     return int(fullest.sum()), int((fullest > 0).sum())
 
@@ -178,7 +178,7 @@ def _placed(
 ) -> tuple[float, int]:
     """The same where so many experts have ``places`` on devices by their load."""
     pairs, touched = 0.0, 0
-    for loads in _counts(tokens, experts, picked, 1, exponent)[:, 0, :].tolist():
+    for loads in pairs_drawn(tokens, experts, picked, 1, exponent)[:, 0, :].tolist():
         held = _packed(_copied(loads, places), devices)
         fullest = max(held, key=sum)
         pairs += sum(fullest)
@@ -216,7 +216,7 @@ def _packed(loads: list[float], devices: int) -> list[list[float]]:
     return held
 
 
-def _counts(tokens: float, experts: int, picked: float, devices: int, exponent: float) -> Any:
+def pairs_drawn(tokens: float, experts: int, picked: float, devices: int, exponent: float) -> Any:
     """Pairs of each expert of each device, draw by draw.
 
     Shares are scaled to all pairs and rounded, an expert has each token once at most; what that leaves goes round the

@@ -166,7 +166,7 @@ KERNELS = [
 
 WITHIN = {"least_tile": "tiles", "window_edge": "query_tiles",
           "head_padding": "query_tiles", "slow_width": "query_tiles",
-          "kernel_widths": "query_tiles", "spilled_tiles": "query_tiles",
+          "kernel_widths": "query_tiles", "spilled_tiles": "query_tiles", "gathered_rows": "routed_passes",
           "head_blocks": "decode_blocks", "key_time": "query_tiles", "key_tiles": "query_tiles",
           "key_split": "decode_blocks key_time key_tiles",
           "block_search": "decode_blocks key_time key_tiles key_split"}  # fmt: skip

@@ -61,6 +61,25 @@ def test_the_operators_of_a_chain_add_up_to_the_form() -> None:
     assert timed(chain()).latency_s == pytest.approx(latency)
 
 
+def test_rows_that_are_gathered_have_no_copies_and_pass_for_the_pairs_of_other_devices_too() -> None:
+    """One of four pairs of each token is at hand; the rows of three more are written, activated and summed."""
+    ops = [replace(op, local={"A": 1}) for op in experts(function="silu")]
+    costs = [operator_cost(op, SIZES, BF16) for op in ops]
+
+    def seconds(constants: Constants) -> float:
+        return sum(float(time_operator(cost, H100, constants).time_s) for cost in costs)
+
+    alone, all_pairs = (CHAIN.replaced({"gathered_rows": others}) for others in (0.0, 1.0))
+    rate = 0.25 * H100.bandwidth
+    copies = 2 * 6 * 64 * 2
+    assert seconds(CHAIN) - seconds(alone) == pytest.approx(copies / rate)
+    rows = 2 * 32 + 3 * 32 + 64 + (64 + 1)  # both outputs, activation, second matmul's, sum with its routes
+    assert seconds(all_pairs) - seconds(alone) == pytest.approx(3 * 6 * rows * 2 / rate, rel=1e-3)
+    whole = [operator_cost(op, SIZES, BF16) for op in experts(function="silu")]
+    times = [[time_operator(cost, H100, each).time_s for cost in whole] for each in (alone, all_pairs)]
+    assert times[0] == times[1]  # no other device has any
+
+
 def test_blocks_of_tiles_are_latency_beside_the_traffic() -> None:
     up, _, down, _ = chain(F=320)
     blocks = 5 * 5 + 5 * 1  # of five experts, one tile of rows each: 640 columns are five tiles of 128, 64 are one

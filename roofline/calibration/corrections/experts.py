@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from roofline.calibration.corrections.correction import Correction, OfBandwidth, Prior, Rows, Time, Width
+from roofline.calibration.corrections.correction import Correction, OfBandwidth, OfTraffic, Prior, Rows, Time
 from roofline.classes import frozen
 from roofline.number import Number, ceil_div, maximum, minimum
 
@@ -104,6 +104,31 @@ class RoutedPasses(Correction):
 
 
 @frozen
+class GatheredRows(Correction):
+    """Gathered rows: the first matmul reads tokens where they lie, and no copies of them are sorted by expert.
+
+    What stands between the kernels has a row for each pair of a token and an expert at hand, and for ``others`` of the
+    pairs whose expert another device has: their rows are written as zeros, pass through the activation and are summed.
+
+    >>> GatheredRows(1.0).added(moved=8.0, spread=4), GatheredRows(0.0).added(moved=8.0, spread=4)
+    (24.0, 0.0)
+    """
+
+    others: Annotated[OfTraffic, Prior(1.0, 0.5)]
+
+    source: ClassVar = (
+        "vLLM, fused_moe (TritonExperts.apply: intermediate_cache1 to 3 and moe_sum over num_tokens x top_k; "
+        "moe_align_block_size and write_zeros_to_output where expert_map says -1); FlashInfer, TensorRT-LLM's batched "
+        "GEMM routes its input by an index of tokens"
+    )
+    explained: ClassVar = "tokens are read where they lie, and rows of other devices' pairs pass {others} x"
+
+    def added(self, moved: Number, spread: Number) -> Number:
+        """What passes of other devices' pairs: those at hand move ``moved``, all are ``spread`` times as many. [B]"""
+        return self.others * (spread - 1.0) * moved
+
+
+@frozen
 class Dispatch(Correction):
     """MoE dispatch: sorting tokens by their experts, and a schedule over experts, before the first grouped GEMM.
 
@@ -125,38 +150,3 @@ class Dispatch(Correction):
     def latency_s(self, tokens: Number, experts: Number) -> Number:
         """How long it takes. [s]"""
         return self.token * tokens + self.expert * experts
-
-
-@frozen
-class RepeatedWeights(Correction):
-    """Experts run again by themselves: what the last-level cache kept of their weights moves at ``rate``.
-
-    Per cycle and unit; near = min(bytes, max(0, 3/4 cache - bytes)), since a cyclic read pushes itself out. In a model
-    other layers run in between, and nothing is kept. The bound takes all that fits the cache as kept.
-
-    >>> weights = RepeatedWeights(15.0)
-    >>> [weights.near(moved, cache=100.0) for moved in (30.0, 50.0, 80.0)]
-    [30.0, 25.0, 0.0]
-    """
-
-    rate: Annotated[Width, Prior(15.0, 0.5)]
-
-    source: ClassVar = (
-        "gpu-benches, gpu-l2-cache (an L40 reads 14.7 B per cycle and SM from its L2). L40S, TensorRT-LLM, hidden "
-        "sizes not fitted, balanced and skewed loads: bf16 10.3 and 12.4 % median error without it, 5.8 and 10.2 % "
-        "with it; fp8 25.0 and 26.2, then 9.8 and 13.7 % (benchmarks/expert_board.py --without repeated_weights)"
-    )
-    explained: ClassVar = "run by itself, weights that the last cache kept move at {rate} and unit"
-
-    def near(self, moved: Number, cache: Number) -> Number:
-        """What of the weights the cache serves. [B]"""
-        return minimum(moved, maximum(0.75 * cache - moved, 0.0))
-
-    def held(self, cache: Number) -> Number:
-        """What of a cache of so many bytes may hold an operator's. [B]"""
-        return cache
-
-    @property
-    def most(self) -> float:
-        """The rate that no read from it exceeds. [B/cycle and unit]"""
-        return self.rate

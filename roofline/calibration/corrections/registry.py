@@ -27,7 +27,13 @@ from roofline.calibration.corrections.attention_by_library import (
 )
 from roofline.calibration.corrections.attention_in_triton import BlockSearch, KeySplit, KeyTiles, KeyTime
 from roofline.calibration.corrections.correction import Constant, Correction, constants_of
-from roofline.calibration.corrections.experts import Dispatch, GroupBlocks, GroupTail, RepeatedWeights, RoutedPasses
+from roofline.calibration.corrections.experts import (
+    Dispatch,
+    GatheredRows,
+    GroupBlocks,
+    GroupTail,
+    RoutedPasses,
+)
 from roofline.calibration.corrections.matmuls import (
     ExtraDepth,
     GroupRows,
@@ -75,8 +81,8 @@ class Corrections(Data):
     group_tail: GroupTail | None = None
     group_blocks: GroupBlocks | None = None
     routed_passes: RoutedPasses | None = None
+    gathered_rows: GatheredRows | None = None
     dispatch: Dispatch | None = None
-    repeated_weights: RepeatedWeights | None = None
     extra_keys: ExtraKeys | None = None
     key_block: KeyBlock | None = None
     extra_reads: ExtraReads | None = None

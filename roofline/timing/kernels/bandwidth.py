@@ -77,8 +77,11 @@ def before_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     quantize, last = constants.corrections.quantize, constants.corrections.last_cache
     if constants.corrections.routed_passes and isinstance(cost.shape, GroupedShape):
         passes, shape = constants.corrections.routed_passes, cost.shape
-        copied = passes.copied_bytes(as_float(shape.rows), as_float(shape.row_bytes))
-        return passes.seconds(_activation_bytes(cost) + copied, hardware.bandwidth)
+        if gathered := constants.corrections.gathered_rows:
+            beside = gathered.added(as_float(shape.written_bytes), as_float(shape.spread))
+        else:
+            beside = passes.copied_bytes(as_float(shape.rows), as_float(shape.row_bytes))
+        return passes.seconds(_activation_bytes(cost) + beside, hardware.bandwidth)
     if quantize is None or not cost.alone or not isinstance(cost.shape, MatmulShape):
         return 0.0
     moved = quantize.moved_bytes(as_float(cost.shape.rows), as_float(cost.shape.depth))
@@ -126,7 +129,7 @@ def least_memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         passed = reused / (hardware.bandwidth * maximum(1.0, passes.share))
         moved, reused = moved - reused, 0.0
     corrections = constants.corrections
-    last = corrections.last_cache or corrections.working_set or corrections.repeated_weights
+    last = corrections.last_cache or corrections.working_set
     if last is None and (kept := corrections.kept_weights):
         near = _kept_bytes(cost, kept, hardware)
         return passed + near / _cache_rate(kept.rate, hardware, bandwidth) + (moved - near) / bandwidth
@@ -149,6 +152,8 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     moved, corrections = moved_bytes(cost, constants.corrections), constants.corrections
     bandwidth = hardware.bandwidth * constants.memory
     if corrections.routed_passes and isinstance(cost.shape, RowShape):
+        if gathered := corrections.gathered_rows:
+            moved = moved + gathered.added(as_float(cost.shape.pair_bytes), as_float(cost.shape.spread))
         return corrections.routed_passes.seconds(moved, hardware.bandwidth)
     if cache := _cache_share(corrections):
         near = cache.near(moved, hardware.last_cache)
@@ -156,10 +161,6 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     seconds: Number = 0.0
     if corrections.routed_passes and isinstance(cost.shape, GroupedShape):
         moved = as_float(cost.shape.weight_bytes)  # what is routed passes beside it
-    if corrections.repeated_weights and cost.alone and isinstance(cost.shape, GroupedShape):
-        near = corrections.repeated_weights.near(moved, hardware.last_cache)
-        rate = _cache_rate(corrections.repeated_weights.rate, hardware, bandwidth)
-        return near / rate + (moved - near) / bandwidth
     if corrections.working_set and isinstance(cost.shape, _ALONE):
         near = moved * _resident(cost, cost.shape, corrections, hardware.last_cache)
         rate = _cache_rate(corrections.working_set.rate, hardware, bandwidth)
@@ -196,7 +197,7 @@ def _moved_again(shape: Shape) -> Number:
 
 def _kept_bytes(cost: Cost, kept: KeptWeights, hardware: Rates) -> Number:
     """What of its weights a matmul that is run by itself again and again finds in the last cache. [B]"""
-    if not cost.alone or not isinstance(cost.shape, MatmulShape):
+    if not cost.alone or not isinstance(cost.shape, (MatmulShape, GroupedShape)):
         return 0.0
     return kept.near(as_float(cost.shape.weight_bytes), as_float(cost.weight_sets), hardware.last_cache)
 
