@@ -174,13 +174,14 @@ def test_the_bound_does_not_depend_on_the_constants(case: Case) -> None:
     sheet, measured = (
         case.predict(constants=constants, engine="torch-compile") for constants in ("datasheet", "class")
     )
+    dtype = case.keywords["dtype"]
     for name, phase in sheet.phases.items():
         for rated, reached in zip(phase.operators, measured.phases[name].operators, strict=True):
             own = KINDS.get(rated.name.rsplit(".", 1)[-1].split("_")[0], (rated.kind,))
-            above = best_share(measured.constants, case.device, "compute", "memory", kinds=own)
+            above = best_share(measured.constants, case.device, "compute", "memory", kinds=own, dtype=dtype)
             assert reached.figures.bound_s <= rated.figures.bound_s * (1 + 1e-12), rated.name
             assert reached.figures.bound_s * above * (1 + 1e-12) >= rated.figures.bound_s, rated.name
-        if best_share(measured.constants, case.device, "compute", "memory") == 1:
+        if best_share(measured.constants, case.device, "compute", "memory", dtype=dtype) == 1:
             assert measured.phases[name].figures.bound_s == pytest.approx(phase.figures.bound_s, rel=1e-12)
 
 
