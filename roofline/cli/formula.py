@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from roofline.cli.console import refuse, show, tell
 from roofline.cli.traced import model_of
@@ -11,6 +11,10 @@ from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.option import fields_of
 from roofline.options.verbs import FormulaFlags, SettingOptions
+
+if TYPE_CHECKING:
+    from roofline.formulas.expressions import Quantity
+    from roofline.formulas.setting import Setting
 
 _FORMATS = ("latex", "python", "js", "json")
 
@@ -63,7 +67,7 @@ def _check_format(style: str, flag: str, alone: bool, *formats: str) -> None:
         raise UsageError(msg)
 
 
-def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -> str:
+def _formulas(setting: Setting, quantity: Quantity, phase: str | None, mean: bool, style: str) -> str:
     """The formulas of all phases that were asked for, in one format."""
     from roofline.formulas.building import build, phases_of
     from roofline.formulas.expressions import Formulas
@@ -82,7 +86,7 @@ def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -
     return "\n\n".join(str(formula) for formula in formulas)
 
 
-def _elasticities(setting: Any, quantity: Any, phase: Any, name: str) -> str:
+def _elasticities(setting: Setting, quantity: Quantity, phase: str | None, name: str) -> str:
     """Derivative and elasticity in one symbol, for all phases that were asked for."""
     from dataclasses import replace
 
@@ -94,7 +98,7 @@ def _elasticities(setting: Any, quantity: Any, phase: Any, name: str) -> str:
     return "\n\n".join(sensitivity_text(formula, name) for formula in formulas)
 
 
-def _regimes(setting: Any, variable: str, phase: Any, style: str) -> str:
+def _regimes(setting: Setting, variable: str, phase: str | None, style: str) -> str:
     """When all phases that were asked for turn compute-bound, in one format."""
     from roofline.formulas.building import phases_of
     from roofline.formulas.regimes import Regimes, solve_regime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,7 +129,7 @@ def hardware_print_schema(of: str | None) -> None:
     tell(schema_text(kind).rstrip())
 
 
-def _out(json: bool, fields: dict[str, Any], lines: Any) -> None:
+def _out(json: bool, fields: dict[str, Any], lines: Callable[[], Iterable[str]]) -> None:
     from roofline.reports import prediction as report
 
     show(report.to_json(fields) if json else "\n".join(lines()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,8 @@ from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, V
 if TYPE_CHECKING:
     from roofline.hardware.spec import HardwareSpec
     from roofline.prediction.predict import Prediction
+    from roofline.validation.comparison import CaseComparison, Verdict
+    from roofline.validation.training.comparison import TrainingComparison
 
 Written = TypeVar("Written")
 
@@ -181,7 +183,9 @@ def _kept(write: Callable[[Path], Written], output: Path) -> Written:
         raise SpecError(msg) from None
 
 
-def _leave(cases: Any, verdict: Any, most: float | None, interrupted: bool) -> None:
+def _leave(
+    cases: Sequence[CaseComparison | TrainingComparison], verdict: Verdict, most: float | None, interrupted: bool
+) -> None:
     """The exit code: 130 interrupted, 6 off by more than allowed, 5 not to be trusted, else 0."""
     from roofline.validation.session import untrusted
 
@@ -190,7 +194,7 @@ def _leave(cases: Any, verdict: Any, most: float | None, interrupted: bool) -> N
     if most is not None and verdict.median_ape > most / 100:
         click.echo(f"roofline: median APE {verdict.median_ape:.1%} exceeds --max-median-ape {most:g}", err=True)
         raise click.exceptions.Exit(6)
-    if flags := untrusted(cases):
+    if flags := untrusted(flag for case in cases for flag in case.flags):
         click.echo(f"roofline: not trustworthy: {flags[0]}", err=True)
         raise click.exceptions.Exit(5)
 

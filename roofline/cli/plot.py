@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from roofline.cli.console import show
 from roofline.cli.traced import model_of
@@ -12,6 +12,12 @@ from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import PlotFlags, PlotOptions
 from roofline.options.words import PICTURES
+
+if TYPE_CHECKING:
+    from roofline.prediction.predict import Prediction
+    from roofline.simulation.simulate import Simulation
+    from roofline.sweeps.questions import Found
+    from roofline.training.step import TrainingStep
 
 
 def plot(kind: str, model: str, flags: PlotFlags) -> None:
@@ -64,7 +70,7 @@ def check(path: Path) -> None:
     check_writable(path)
 
 
-def plot_simulation(found: Any, path: Path) -> None:
+def plot_simulation(found: Simulation, path: Path) -> None:
     """The waits and the goodput of a simulation that was run already: ``simulate --plot``."""
     from roofline.charts.drawing.saving import save
     from roofline.charts.kinds.load import describe_load, draw_load
@@ -72,7 +78,7 @@ def plot_simulation(found: Any, path: Path) -> None:
     save(draw_load(found), path, words=describe_load(found))
 
 
-def plot_training(step: Any, path: Path) -> None:
+def plot_training(step: TrainingStep, path: Path) -> None:
     """The memory and the schedule of a training step that was found already: ``train --plot``."""
     from roofline.charts.drawing.saving import save
     from roofline.charts.kinds.training import describe_training, draw_training
@@ -80,7 +86,7 @@ def plot_training(step: Any, path: Path) -> None:
     save(draw_training(step), path, words=describe_training(step))
 
 
-def plot_prediction(prediction: Any, path: Path) -> None:
+def plot_prediction(prediction: Prediction, path: Path) -> None:
     """The roofline of a prediction that was made already: ``predict --plot``."""
     from roofline.charts.drawing.saving import save
     from roofline.charts.kinds.roofline import describe_roofline, draw_roofline
@@ -88,7 +94,7 @@ def plot_prediction(prediction: Any, path: Path) -> None:
     save(draw_roofline(prediction), path, words=describe_roofline(prediction))
 
 
-def plot_swept(answer: Any, path: Path) -> None:
+def plot_swept(answer: Found, path: Path) -> None:
     """What a sweep answered, a front or a heat map: ``sweep show --plot``."""
     from roofline.charts.drawing.saving import save
     from roofline.charts.kinds import swept

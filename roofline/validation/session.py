@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -193,8 +193,6 @@ def _flags(case: Case, step: Samples | None) -> Iterator[str]:
         yield f"not timed: {call.name}: {problem}"
 
 
-def untrusted(cases: Sequence[CaseComparison]) -> list[str]:
+def untrusted(flags: Iterable[str]) -> list[str]:
     """The flags for which a measurement should not be used as it is: noise, stalls, a device that was busy."""
-    return [
-        flag for case in cases for flag in case.flags if flag.startswith(("noise", "stall", "busy", "out of memory"))
-    ]
+    return [flag for flag in flags if flag.startswith(("noise", "stall", "busy", "out of memory"))]
