@@ -9,7 +9,7 @@ that of a prompt, and its backward pass takes a multiple of it: 5 contractions f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from roofline.classes import frozen
@@ -140,15 +140,22 @@ def price_microbatch(
                 continue
             cause = cause_of(op, cost, phase, weights)
             kept = _shaped(op, cost, group, {**sharded.sizes, **sizes}) if cause == "matmul_weight_gradients" else cost
-            of = op.name.removesuffix(".backward")
-            earlier = forward.get((group.name, of)) or next((e for (_, own), e in forward.items() if own == of), None)
-            timing = _attention(cost, earlier, machine) if cost.kind == "attention" else machine.time(kept)
+            if cost.kind == "attention":
+                timing = _attention(cost, _earlier(op.name, group, forward), machine)
+            else:
+                timing = machine.time(kept)
             found.append(Priced(group, op, place, cause, kept, timing))
     passes = {
         phase: tuple(_summed(found, phase, place, launch) for place in PLACES)
         for phase in (Phase.FORWARD, Phase.BACKWARD)
     }
     return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], exchanges, tuple(found), launch)
+
+
+def _earlier(name: str, group: Group, forward: Mapping[tuple[str, str], Priced]) -> Priced | None:
+    """The forward pass of an operator that runs backward: of its own group, else of any that has one of its name."""
+    of = name.removesuffix(".backward")
+    return forward.get((group.name, of)) or next((each for (_, own), each in forward.items() if own == of), None)
 
 
 def price_exchanges(
