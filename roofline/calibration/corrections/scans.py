@@ -79,8 +79,8 @@ class ScanWaves(Correction):
 
     Waves x (``start`` + ``chain`` x chunks of a sequence), waves = heads of all sequences / units, rounded up.
 
-    >>> ScanWaves(start=1e-5, chain=3e-6).seconds(chunks=2, heads=150, units=100)
-    3.2e-05
+    >>> round(1e6 * ScanWaves(start=1e-5, chain=3e-6).seconds(chunks=2, heads=150, units=100), 3)
+    32.0
     """
 
     start: Annotated[Time, Prior(1e-5, 1.0)]
