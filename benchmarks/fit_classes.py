@@ -377,9 +377,7 @@ def report(campaigns: Sequence[Campaign]) -> Iterator[str]:
 
 def _from(kind: str, campaigns: Sequence[Campaign]) -> Found | None:
     """The constants of a kind from these campaigns alone; those of a narrow matmul from matmuls in 16 bits too."""
-    needed = (
-        {kind, "matmul"} if kind.startswith("matmul fp8") and FREE[kind] else {"matmul" if not FREE[kind] else kind}
-    )
+    needed = {kind if FREE[kind] else _UNCUT} | ({"matmul"} if kind.startswith("matmul fp8") else set())
     of_kind = [campaign for campaign in campaigns if campaign.kind in needed]
     if {campaign.kind for campaign in of_kind} != needed:
         return None
