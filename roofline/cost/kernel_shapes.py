@@ -169,7 +169,7 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
     bound = rebind(sizes, op.local)
     found = _shape(op, bound, width)
     if isinstance(found, GroupedShape) or (isinstance(found, RowShape) and found.routed):
-        return replace(found, spread=_spread(sizes, bound)) if "A" in op.local else found
+        return replace(found, spread=_spread(sizes, bound)) if "A" in op.local and "A" in sizes else found
     return found
 
 

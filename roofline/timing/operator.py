@@ -83,7 +83,8 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     bound = bound_s(cost, rates, constants)
     compute = in_tiles + corner * part * ratio(sides.work_s, x)
     streamed = ratio(sides.streamed_s, y) if _waits(constants) else 1
-    memory = before + corner * ((1 - part) * streamed + part * ratio(sides.partial_s, x))
+    sums = 0.0 if isinstance(sides.partial_s, float) and not sides.partial_s else part * ratio(sides.partial_s, x)
+    memory = before + corner * ((1 - part) * streamed + sums)
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
     return banded(found, constants.low, constants.high)
 

@@ -86,7 +86,7 @@ def test_stored_scores_are_a_library_too() -> None:
     assert scores == str(formula("attention", attention="materialised").expression)
 
 
-def test_a_matmul_by_itself_holds_its_quantising_kernel_and_a_step_states_it() -> None:
+def test_a_matmul_holds_no_quantising_kernel_by_itself_or_in_a_step_which_states_it() -> None:
     """TensorRT-LLM's fp8 rows were timed with the kernels that quantise: a step has these as operators."""
     asked: dict[str, Any] = {"engine": "tensorrt-llm", "dtype": "fp8"}
     alone = predict_op("matmul", "h100", m=8, k=2048, n=2048, **asked)
@@ -94,7 +94,7 @@ def test_a_matmul_by_itself_holds_its_quantising_kernel_and_a_step_states_it() -
     operators = {op.name: op for op in found.phases[Phase.DECODE].operators}
     assert "out_proj.quantize" in operators
     out = operators["out_proj"]
-    assert out.figures.time_s / out.count < alone.time_s
+    assert alone.time_s == pytest.approx(out.figures.time_s / out.count, rel=0.2)  # it writes 8 bits by itself
     machine = found.steps.machine
     (cost,) = [cost for cost in found.steps.costs(Phase.DECODE) if cost.name == "out_proj"]
     assert machine.constants_of(cost).corrections.quantize is None

@@ -75,7 +75,7 @@ def test_where_little_is_read_a_closed_loop_is_the_steady_state_of_compare() -> 
     found = ranked(concurrency=64, requests=800, **asked).outcome
     (curve,) = curves_in_flight(read_question(MODEL, **asked), read_hardware(["4xh100"])[0], [64], Layout(dp=4, ep=4))
     assert found.requests_per_s == pytest.approx(curve.of("requests_per_s")[0], rel=0.06)
-    assert found.times["tpot_s"].mean == pytest.approx(curve.of("tpot_s")[0], rel=0.06)
+    assert found.times["tpot_s"].mean == pytest.approx(curve.of("tpot_s")[0], rel=0.08)
     assert found.sequences == pytest.approx(64, rel=0.1)  # of all ranks
 
 

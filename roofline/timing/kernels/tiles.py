@@ -27,9 +27,12 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 _SIDES, _PARTS = np.array(TILES, dtype=np.float64).T[:, :, None], np.array(SPLITS, dtype=np.float64)
 _STEP = 32  # a block goes through its depth in steps of this many elements
 _FEW = min(rows for rows, _ in TILES)  # rows that fill no tile
+_NEVER_S = 1.0  # what adding up parts takes of kernels that cut no depth
 _CHUNK = 8192  # rows of a table at once
 _AT_ONCE = 256  # rows of which all tilings stay in a cache side by side
 
+_Tile: TypeAlias = tuple[float, float, float]
+"""Rows of a tile, how many of them lie across, and the seconds of a step."""
 _Known: TypeAlias = tuple[Tiles, LeastTile | None, float, float, float, float]
 """The tiles' constants, the smallest, peak, share, bandwidth and units of a :class:`TiledMatmul` in plain numbers."""
 
@@ -126,12 +129,13 @@ class TiledMatmul:
         units, columns, depth = (float(each) for each in (units_of(self.hardware), shape.columns, shape.depth))
         step_s = _step_s(self.tiles, self.least, float(self.peak), self.share, units)[:, 0].tolist()
         sides = [(float(rows), float(ceil_div(columns, across))) for rows, across in TILES]
-        tiles = [(*side, seconds) for side, seconds in zip(sides, step_s, strict=True)]
-        splits = [(float(split), float(ceil_div(depth, _STEP * split))) for split in SPLITS]
-        partial_s, late_s = self._added(2, columns)
+        tiles = _worth([(*side, seconds) for side, seconds in zip(sides, step_s, strict=True)])
+        cut = SPLITS if self.tiles.split < _NEVER_S else SPLITS[:1]
+        splits = [(float(split), float(ceil_div(depth, _STEP * split))) for split in cut]
+        partial_s, late_s = self._added(2, columns) if len(cut) > 1 else (0.0, 0.0)
         waves = Waves(units, tiles, splits, float(partial_s) / 2, float(late_s))
         total, partial, late = least_waves(shape.rows, waves.table)
-        return Tiling(total - partial - late, partial, late)
+        return Tiling(total - partial - late, partial, late) if len(cut) > 1 else Tiling(total, 0.0, 0.0)
 
     def _fastest_of_numbers(self, sizes: tuple[Number, ...]) -> Tiling:
         """The same for numbers and arrays, in chunks that stay in a cache."""
@@ -197,6 +201,16 @@ def _step_s(tiles: Tiles, smallest: LeastTile | None, peak: float, share: float,
     shares = [_filled(smallest, *tile) * min(share, tiles.share(*tile)) for tile in TILES]
     seconds = [2 * r * c * _STEP * units / (peak * fed) for (r, c), fed in zip(TILES, shares, strict=True)]
     return np.array(seconds)[:, None]
+
+
+def _worth(tiles: list[_Tile]) -> list[_Tile]:
+    """Tiles but those that another covers, of as many rows, fewer of them across, in no more time."""
+    found = dict.fromkeys(tiles)
+    return [
+        one
+        for one in found
+        if not any(other != one and other[0] >= one[0] and other[1] <= one[1] and other[2] <= one[2] for other in found)
+    ]
 
 
 def _filled(smallest: LeastTile | None, rows: int, columns: int) -> float:
