@@ -111,8 +111,8 @@ def with_kinds_of(data: Calibration, relative: Calibration) -> Calibration:
     """A class with the kinds of its relative that it has none of: no share higher, no latency lower, no band narrower.
 
     A share is that of the relative times what the class reaches of it in general, where that is less. Kernels of
-    attention are not inherited, which are compiled for a generation: it takes the constants of any attention. A kind
-    that states other libraries alone takes the rest from its relative.
+    attention are not inherited, which are compiled for a generation: it takes the constants of any attention. Nor are
+    tiles of matmuls. A kind that states other libraries alone takes the rest from its relative.
     """
     assert data.inherits is not None
     widened = data.inherits.widened
@@ -140,8 +140,9 @@ def _inherited(own: KindConstants, relative: Calibration, slower: tuple[float, f
         "band": Band(low=band.low / widened, high=band.high * widened,
                      evidence=f"inherited from {relative.name}, {widened} x wider either way: {band.evidence}"),
     }  # fmt: skip
+    apart = {"tiles": None, "least_tile": None}  # those of the relative's matrix unit
     inner = {
         field: {name: _inherited(each, relative, slower, widened) for name, each in getattr(own, field).items()}
         for field in ("libraries", "dtypes")
     }
-    return own.model_copy(update=changes | inner)
+    return own.model_copy(update=changes | inner | apart)

@@ -182,8 +182,8 @@ def _on(data: Same[Calibration], hardware: Same[HardwareSpec]) -> Calibration:
 def on_device(data: Calibration, hardware: HardwareSpec) -> Calibration:
     """A class's calibration with the shares of the peak that a device's power limit and its accumulators leave it.
 
-    A device that states no units has no kernels that are spread over them: kinds of a library's are left out, and
-    what the blocks of experts take.
+    A device that states no units has no kernels that are spread over them: kinds of a library's are left out, what
+    the blocks of experts take, and tiles of matmuls.
     """
     shares = powered_shares(data.compute, data.flop_energy, hardware) if data.flop_energy else {}
     boost = data.boost
@@ -212,8 +212,11 @@ def accumulates_at_half_rate(hardware: HardwareSpec) -> bool:
 
 def _unspread(own: KindConstants) -> KindConstants:
     """A kind, its dtypes too, without what is stated by unit."""
-    dtypes = {name: _unspread(each) for name, each in own.dtypes.items()}
-    return own.model_copy(update={"group_blocks": None, "dtypes": dtypes})
+    inner = {
+        field: {name: _unspread(each) for name, each in getattr(own, field).items()}
+        for field in ("dtypes", "libraries")
+    }
+    return own.model_copy(update={"group_blocks": None, "tiles": None, "least_tile": None, **inner})
 
 
 def powered_shares(share: float, flop_energy: float, hardware: HardwareSpec) -> dict[str, float]:
