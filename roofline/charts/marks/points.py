@@ -225,14 +225,17 @@ def devices_of(several: Sequence[Prediction]) -> str:
 
 
 def trust_of(*predictions: Prediction) -> str:
-    """Where the expected times come from, and how far measurements may be off."""
+    """Where the expected times come from, and how far measurements may be off: matmuls, where they have a band."""
     whose: dict[str, list[str]] = {}
-    for one in {p.constants.name: p.constants for p in predictions}.values():
+    for dtype, one in {p.constants.name: (p.recipe.timed_dtype, p.constants) for p in predictions}.values():
         if one.provenance == "datasheet":
             whose.setdefault(one.evidence, [])
         else:
-            band = f"90 % band {one.low:g} to {one.high:g} x ({one.evidence})"
-            whose.setdefault(band, []).append(f"{one.provenance} {one.name}")
+            low, high, evidence = one.band("matmul", dtype)
+            of = f"matmuls in {dtype} " if evidence != one.evidence else ""
+            whose.setdefault(f"{of}90 % band {low:g} to {high:g} x ({evidence})", []).append(
+                f"{one.provenance} {one.name}"
+            )
     told = [f"constants of {names(some)}, {band}" if some else band for band, some in whose.items()]
     return f"Expected times: {'; '.join(told)}."
 
