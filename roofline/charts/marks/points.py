@@ -233,7 +233,7 @@ def trust_of(*predictions: Prediction) -> str:
         else:
             low, high, evidence = one.band("matmul", dtype)
             of = f"matmuls in {dtype} " if evidence != one.evidence else ""
-            whose.setdefault(f"{of}90 % band {low:g} to {high:g} x ({evidence})", []).append(
+            whose.setdefault(f"{of}90 % band {low:.4g} to {high:.4g} x ({evidence})", []).append(
                 f"{one.provenance} {one.name}"
             )
     told = [f"constants of {names(some)}, {band}" if some else band for band, some in whose.items()]
