@@ -25,14 +25,14 @@ from class_campaigns import Campaign, load_campaigns, weighted
 from expert_fits import KINDS as EXPERTS
 from expert_fits import class_kinds
 from fit_calibrations import PRIORS, kept_kinds, written
-from fit_devices import NEVER_S, NO_PARTIAL, PARTITION, USUAL
+from fit_devices import NO_PARTIAL, PARTITION, USUAL
 from grouped_sets import GroupedSet, load_grouped
 from measured_sets import load_sets
 
 from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.constants import NO_CORRECTIONS, Constants, device_names
 from roofline.calibration.corrections.correction import Prior
-from roofline.calibration.corrections.matmuls import GroupRows
+from roofline.calibration.corrections.matmuls import NEVER_S, GroupRows
 from roofline.calibration.corrections.registry import Corrections
 from roofline.calibration.provenance import on_device, powered_shares
 from roofline.files.atomic import atomic_writer

@@ -26,6 +26,7 @@ from scipy.stats import t as student
 
 from roofline.calibration.constants import Constants, load_class
 from roofline.calibration.corrections.correction import Prior
+from roofline.calibration.corrections.matmuls import NEVER_S
 from roofline.calibration.corrections.registry import named_constants
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder, read_yaml
@@ -44,8 +45,6 @@ USUAL = ("matmul", "attention")
 """The kinds whose bands are the band of all: those that every model has."""
 _START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
 _PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
-NEVER_S = 1.0
-"""What adding up parts of a depth takes in kernels that cut none."""
 NO_PARTIAL = 1e-9
 """Partial sums stay in the last cache: fitted, their traffic is hardly any, and judged rows are better without it."""
 

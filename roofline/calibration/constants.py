@@ -238,6 +238,11 @@ class ConstantSet:
         band = own.band or base.band
         return band.low, band.high * self._slower(known=known), band.evidence
 
+    def told_band(self, dtype: str) -> tuple[str, float, float, str]:
+        """The band that an answer tells of itself, with whose it is: of matmuls in ``dtype``, empty for that of all."""
+        low, high, evidence = self.band("matmul", dtype)
+        return "" if evidence == self.evidence else f"matmuls in {dtype}", low, high, evidence
+
     def _slower(self, *, known: bool) -> float:
         """How much further off the slow end of a band lies, by whether the library's own kernels were timed."""
         return 1.0 if known else self.kernels.slower

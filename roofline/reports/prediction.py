@@ -210,11 +210,11 @@ def constants_line(constants: ConstantSet, dtype: str) -> str:
     """Which constants, and how far off they were: matmuls in ``dtype``, where they have a band of their own."""
     if constants.provenance == "datasheet":
         return f"constants: {constants.evidence}"
-    low, high, evidence = constants.band("matmul", dtype)
+    whose, low, high, evidence = constants.told_band(dtype)
     band = band_words(low, high, evidence)
-    if evidence != constants.evidence:
+    if whose:
         whole = f"{constants.low:.4g} to {constants.high:.4g} x"
-        band = f"matmuls in {dtype}: {band}; other kinds have bands of their own, or {whole}"
+        band = f"{whose}: {band}; other kinds have bands of their own, or {whole}"
     return f"constants: {constants.provenance} {constants.name}; {band}"
 
 

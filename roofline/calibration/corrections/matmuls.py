@@ -23,6 +23,10 @@ _STREAMED_ROWS = 8  # of an operand that kernels of a matrix times vectors take 
 _PARTIAL_BYTES = 8  # a partial sum is an fp32, written and read
 
 
+NEVER_S = 1.0
+"""What adding up parts of a depth takes in kernels that cut none."""
+
+
 @frozen
 class Tiles(Correction):
     """Tile quantisation, wave quantisation and split-K: a matmul is computed in whole tiles, wave by wave.
@@ -49,6 +53,11 @@ class Tiles(Correction):
     explained: ClassVar = (
         "128 x 128 is fed at {feed} x peak, a split depth costs {split} and {partial} x its partial sums"
     )
+
+    @property
+    def cuts(self) -> bool:
+        """Whether kernels cut a depth at all."""
+        return self.split < NEVER_S
 
     def share(self, rows: int, columns: int) -> float:
         """The share of the peak at which a tile of so many rows and columns is fed."""

@@ -231,11 +231,9 @@ def trust_of(*predictions: Prediction) -> str:
         if one.provenance == "datasheet":
             whose.setdefault(one.evidence, [])
         else:
-            low, high, evidence = one.band("matmul", dtype)
-            of = f"matmuls in {dtype} " if evidence != one.evidence else ""
-            whose.setdefault(f"{of}90 % band {low:.4g} to {high:.4g} x ({evidence})", []).append(
-                f"{one.provenance} {one.name}"
-            )
+            of, low, high, evidence = one.told_band(dtype)
+            band = f"{of} 90 % band {low:.4g} to {high:.4g} x ({evidence})".lstrip()
+            whose.setdefault(band, []).append(f"{one.provenance} {one.name}")
     told = [f"constants of {names(some)}, {band}" if some else band for band, some in whose.items()]
     return f"Expected times: {'; '.join(told)}."
 

@@ -27,7 +27,6 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 _SIDES, _PARTS = np.array(TILES, dtype=np.float64).T[:, :, None], np.array(SPLITS, dtype=np.float64)
 _STEP = 32  # a block goes through its depth in steps of this many elements
 _FEW = min(rows for rows, _ in TILES)  # rows that fill no tile
-_NEVER_S = 1.0  # what adding up parts takes of kernels that cut no depth
 _CHUNK = 8192  # rows of a table at once
 _AT_ONCE = 256  # rows of which all tilings stay in a cache side by side
 
@@ -130,7 +129,7 @@ class TiledMatmul:
         step_s = _step_s(self.tiles, self.least, float(self.peak), self.share, units)[:, 0].tolist()
         sides = [(float(rows), float(ceil_div(columns, across))) for rows, across in TILES]
         tiles = _worth([(*side, seconds) for side, seconds in zip(sides, step_s, strict=True)])
-        cut = SPLITS if self.tiles.split < _NEVER_S else SPLITS[:1]
+        cut = SPLITS if self.tiles.cuts else SPLITS[:1]
         splits = [(float(split), float(ceil_div(depth, _STEP * split))) for split in cut]
         partial_s, late_s = self._added(2, columns) if len(cut) > 1 else (0.0, 0.0)
         waves = Waves(units, tiles, splits, float(partial_s) / 2, float(late_s))
