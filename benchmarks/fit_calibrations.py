@@ -41,7 +41,7 @@ PRIORS = {
 }
 EAGER_S = 5e-6  # more than from a graph, as in the class; not measured here
 
-_TILES = ("tiles.feed", "tiles.split", "tiles.partial")
+_TILES = ("tiles", "split_k.reduction", "split_k.partial")
 _STREAM = ("memory", "latency_s", "block_bandwidth", "cache_bandwidth")
 _RUNTIMES = {"a100-sxm-80gb": ("", "vLLM"), "a100-sxm-80gb-tensorrt-llm": ("", "TensorRT-LLM")}
 _FREE = {

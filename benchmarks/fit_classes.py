@@ -25,14 +25,14 @@ from class_campaigns import Campaign, load_campaigns, weighted
 from expert_fits import KINDS as EXPERTS
 from expert_fits import class_kinds
 from fit_calibrations import PRIORS, kept_kinds, written
-from fit_devices import NO_PARTIAL, PARTITION, USUAL
+from fit_devices import PARTITION, USUAL
 from grouped_sets import GroupedSet, load_grouped
 from measured_sets import load_sets
 
 from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.constants import NO_CORRECTIONS, Constants, device_names
 from roofline.calibration.corrections.correction import Prior
-from roofline.calibration.corrections.matmuls import NEVER_S, GroupRows
+from roofline.calibration.corrections.matmuls import GroupRows
 from roofline.calibration.corrections.registry import Corrections
 from roofline.calibration.provenance import on_device, powered_shares
 from roofline.files.atomic import atomic_writer
@@ -66,7 +66,7 @@ FREE = {
     "matmul": _MATMUL,
     "matmul fp8_block": (),
     **dict.fromkeys(_QUANTISED, ("quantize.latency", "quantize.traffic")),
-    _UNCUT: ("tiles.feed", "least_tile", "quantize.latency", "quantize.traffic"),
+    _UNCUT: ("tiles", "least_tile", "quantize.latency", "quantize.traffic"),
     "matmul fp32": ("compute",),
     "attention_prefill": ("compute", "memory", "latency_s"),
     "attention_decode": ("compute", "memory", "latency_s"),
@@ -160,7 +160,6 @@ def fit_for(kind: str, generation: str, campaigns: Sequence[Campaign]) -> Found:
         known = dict(fit_for("matmul", generation, campaigns).values)
         if kind == _UNCUT:
             known = {name: value for name, value in known.items() if not name.startswith("tail.")}
-            known |= {"tiles.split": NEVER_S, "tiles.partial": NO_PARTIAL}
         return fit(of_kind, known=known)
     every = fit(of_kind)
     own = [campaign for campaign in of_kind if campaign.generation == _KIN.get(generation, generation)]

@@ -26,7 +26,6 @@ from scipy.stats import t as student
 
 from roofline.calibration.constants import Constants, load_class
 from roofline.calibration.corrections.correction import Prior
-from roofline.calibration.corrections.matmuls import NEVER_S
 from roofline.calibration.corrections.registry import named_constants
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder, read_yaml
@@ -44,7 +43,7 @@ _SLOW_MEMORY = 2.0
 USUAL = ("matmul", "attention")
 """The kinds whose bands are the band of all: those that every model has."""
 _START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
-_PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
+_PRIORS = {**PRIORS, "tiles": Prior(1.0, 0.5), "split_k.reduction": Prior(2.5e-6, 0.7)}
 NO_PARTIAL = 1e-9
 """Partial sums stay in the last cache: fitted, their traffic is hardly any, and judged rows are better without it."""
 
@@ -244,16 +243,16 @@ def _narrow_matmul(dtype: str, library: str, *, splits: bool = False) -> Fit:
 
     Without ``splits`` a block walks the whole depth, as in DeepGEMM and CUTLASS's persistent kernels.
     """
-    own = "tiles.split" if splits else "least_tile"
-    free = ("compute", "tiles.feed", own, "quantize.latency", "quantize.traffic")
-    known = (("tiles.partial", NO_PARTIAL), *(() if splits else (("tiles.split", NEVER_S),)))
+    own = "split_k.reduction" if splits else "least_tile"
+    free = ("compute", "tiles", own, "quantize.latency", "quantize.traffic")
+    known = (("split_k.partial", NO_PARTIAL),) if splits else ()
     shared = ("memory", "latency_s", "last_cache.rate", "ramp", "kept_weights.rate")
     return Fit("matmul", dtype, library, free, known=known, shared=shared, priors=(_SHARES[0],))
 
 
-_TILED = ("compute", "memory", "latency_s", "tiles.feed", "tiles.split", "kept_weights.rate")
+_TILED = ("compute", "memory", "latency_s", "tiles", "split_k.reduction", "kept_weights.rate")
 FITS = (
-    Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("tiles.partial", NO_PARTIAL),)),
+    Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("split_k.partial", NO_PARTIAL),)),
     _narrow_matmul("fp8", "trtllm", splits=True),
     _narrow_matmul("fp8", "vllm"),
     _narrow_matmul("fp8_block", "trtllm"),

@@ -58,8 +58,8 @@ _SHARES = {"compute": Prior(0.6, 0.5, 1.0), "memory": Prior(0.8, 0.3, 1.0), "lat
 _START = Constants(compute=0.6, vector=0.59, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
 FORMS: dict[str, tuple[Mapping[str, Prior], Mapping[str, float]]] = {
     "tiles": (
-        {**_SHARES, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)},
-        {"p": 3.0, "tiles.partial": 1e-9},
+        {**_SHARES, "tiles": Prior(1.0, 0.5), "split_k.reduction": Prior(2.5e-6, 0.7)},
+        {"p": 3.0, "split_k.partial": 1e-9},
     ),
     "tail": ({**_SHARES, "p": PRIORS["p"], "tail.share": PRIORS["tail.share"], "tail.depth": PRIORS["tail.depth"]}, {}),
 }

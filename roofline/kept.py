@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -63,6 +64,17 @@ class Waves:
         tiles = [(table[place], table[place + 1], table[place + 2]) for place in range(4, end, 3)]
         splits = [(table[place], table[place + 1]) for place in range(end, len(table), 2)]
         return cls(units, tiles, splits, partial_s, late_s)
+
+    def pruned(self) -> Waves:
+        """The same without tiles that another covers: of as many rows, no more of them across, in no more time."""
+        found = dict.fromkeys(self.tiles)
+        worth = [
+            one
+            for one in found
+            if not any(tall >= one[0] and across <= one[1] and step_s <= one[2]
+                       for tall, across, step_s in found if (tall, across, step_s) != one)
+        ]  # fmt: skip
+        return replace(self, tiles=worth)
 
 
 def least_waves(rows: Number, table: Table) -> tuple[Number, Number, Number]:

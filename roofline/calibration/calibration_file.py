@@ -140,7 +140,7 @@ def _inherited(own: KindConstants, relative: Calibration, slower: tuple[float, f
         "band": Band(low=band.low / widened, high=band.high * widened,
                      evidence=f"inherited from {relative.name}, {widened} x wider either way: {band.evidence}"),
     }  # fmt: skip
-    apart = {"tiles": None, "least_tile": None}  # those of the relative's matrix unit
+    apart = {"tiles": None, "split_k": None, "least_tile": None}  # those of the relative's matrix unit
     inner = {
         field: {name: _inherited(each, relative, slower, widened) for name, each in getattr(own, field).items()}
         for field in ("libraries", "dtypes")

@@ -87,7 +87,7 @@ class Constants:
     corrections: Corrections = NO_CORRECTIONS
 
     def value(self, name: str) -> float:
-        """A constant by its name in a fit: ``memory``, or one of a correction, ``extra_keys``, ``tiles.feed``.
+        """A constant by its name in a fit: ``memory``, or one of a correction, ``extra_keys``, ``split_k.partial``.
 
         Raises AttributeError where there is none.
         """

@@ -216,7 +216,8 @@ def _unspread(own: KindConstants) -> KindConstants:
         field: {name: _unspread(each) for name, each in getattr(own, field).items()}
         for field in ("dtypes", "libraries")
     }
-    return own.model_copy(update={"group_blocks": None, "tiles": None, "least_tile": None, **inner})
+    by_unit = dict.fromkeys(("group_blocks", "tiles", "split_k", "least_tile"))
+    return own.model_copy(update=by_unit | inner)
 
 
 def powered_shares(share: float, flop_energy: float, hardware: HardwareSpec) -> dict[str, float]:

@@ -61,7 +61,7 @@ class Fit:
 def fit_constants(
     campaigns: Sequence[Timed], start: Constants, free: Mapping[str, Prior], *, starts: int = 3, seed: int = 0
 ) -> Fit:
-    """Fit the constants of ``start`` that ``free`` names, ``memory`` or ``tiles.feed``; the others stay.
+    """Fit the constants of ``start`` that ``free`` names, ``memory`` or ``split_k.partial``; the others stay.
 
     The best of ``starts`` runs counts, the first from the medians of the priors, the others from around them. Needs
     scipy. Raises WorkloadError for rows without a positive finite time, or fewer rows than free constants.

@@ -112,8 +112,9 @@ def _tiling(cost: Cost, rates: Rates, constants: Constants) -> Tiling:
         _, peak = rates.contraction_unit(cost.dtype)
         narrow = cost.shape.narrow
         streams = narrow == 1 if isinstance(narrow, int) else bool(np.all(np.asarray(narrow) == 1))
-        tiles, least = constants.corrections.tiles, constants.corrections.least_tile
-        return TiledMatmul(tiles, peak, constants.compute, rates, streams, least).fastest(cost.shape)
+        tiles, split = constants.corrections.tiles, constants.corrections.split_k
+        least = constants.corrections.least_tile
+        return TiledMatmul(tiles, peak, constants.compute, rates, split, least, streams).fastest(cost.shape)
     widths = width_factor(cost.shape, constants.corrections) if isinstance(cost.shape, AttentionShape) else 1
     return Tiling(_seconds(cost.flops, cost.dtype, rates, constants.compute) * widths, 0.0, 0.0)
 

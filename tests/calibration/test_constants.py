@@ -140,12 +140,13 @@ def test_a_class_is_a_name_and_not_a_path(name: str) -> None:
             "kinds.norm.extra_keys: given a mapping, expected a number",
         ),
         ({"kinds": {"norm": {"regroup": 3}}}, 'kinds.norm.regroup: "3" has no unit, expected a time such as "30 ms"'),
-        ({"kinds": {"norm": {"tiles": 3}}}, "kinds.norm.tiles: given 3, expected a mapping of feed, split, partial"),
-        ({"kinds": {"norm": {"tiles": {}}}}, "kinds.norm.tiles: given an empty mapping, expected a mapping of feed,"),
+        ({"kinds": {"norm": {"split_k": 3}}}, "kinds.norm.split_k: given 3, expected a mapping of reduction, partial"),
+        ({"kinds": {"norm": {"split_k": {}}}}, "kinds.norm.split_k: given an empty mapping, expected a mapping of"),
         (
-            {"kinds": {"norm": {"tiles": {"feed": 1}}}},
-            "kinds.norm.tiles: given feed, expected a mapping of feed, split,",
+            {"kinds": {"norm": {"split_k": {"partial": 1}}}},
+            "kinds.norm.split_k: given partial, expected a mapping of reduction,",
         ),
+        ({"kinds": {"norm": {"least_tile": 64}}}, "kinds.norm: given least_tile without tiles, expected both"),
         ({"kinds": {"norm": {"long_rows": {"capacity": "3 us", "reread": 1}}}}, "kinds.norm.long_rows.capacity: "),
         (
             {"kinds": {"norm": {"cache_bandwidth": 1, "reuse_bandwidth": 1}}},

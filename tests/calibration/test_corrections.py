@@ -35,6 +35,15 @@ NAMES = list(CORRECTIONS)
 PLAIN = Constants(compute=0.8, memory=0.7, latency_s=5e-6, p=2)
 
 
+WITHIN = {"split_k": "tiles", "least_tile": "tiles", "window_edge": "query_tiles",
+          "head_padding": "query_tiles", "slow_width": "query_tiles",
+          "kernel_widths": "query_tiles", "spilled_tiles": "query_tiles", "gathered_rows": "routed_passes",
+          "head_blocks": "decode_blocks", "key_time": "query_tiles", "key_tiles": "query_tiles",
+          "key_split": "decode_blocks key_time key_tiles",
+          "block_search": "decode_blocks key_time key_tiles key_split"}  # fmt: skip
+"""Corrections of what others compute."""
+
+
 def usual(name: str) -> dict[str, float]:
     """The constants of one correction at the medians of their priors, by their names in a fit."""
     return {each: constant.prior.median for each, (of, constant) in named_constants().items() if of == name}
@@ -42,6 +51,11 @@ def usual(name: str) -> dict[str, float]:
 
 def with_usual(name: str) -> Constants:
     return PLAIN.replaced(usual(name))
+
+
+def around(name: str) -> Constants:
+    """With those that compute what the correction corrects."""
+    return PLAIN.replaced({each: value for of in WITHIN.get(name, "").split() for each, value in usual(of).items()})
 
 
 # The list
@@ -101,13 +115,14 @@ def test_a_constant_without_unit_or_prior_is_refused() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_calibration_file_has_it(name: str, tmp_path: Any) -> None:
     band = {"low": 0.9, "high": 1.1, "evidence": "arithmetic"}
+    corrections = around(name).replaced(usual(name)).corrections
     fields = {"name": "toy", "title": "a toy", "p": 2, "compute": 0.8, "memory": 0.7, "vector": 1.0, "special": 1.0,
               "latency": {"graph": "5 us", "eager": "5 us"}, "band": band, "source": "arithmetic",
-              "kinds": {"norm": with_usual(name).corrections.written()}}  # fmt: skip
+              "kinds": {"norm": corrections.written()}}  # fmt: skip
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(fields), encoding="utf-8")
     found = ConstantSet.from_calibration(read_calibration(path)).of("norm", "graph")
-    assert found.corrections.given() == with_usual(name).corrections.given() != {}
+    assert found.corrections.given() == corrections.given() != {}
     assert ConstantSet.from_calibration(read_calibration(path)).of("matmul", "graph").corrections.given() == {}
 
 
@@ -142,6 +157,7 @@ def masked(groups: int, width: int = 64, window: int = 0, *, backward: bool = Fa
 
 KERNELS = [
     cost("matmul", 2.0 * 300 * 5000 * 700, 1e7, MatmulShape(300.0, 5000.0, 700.0, 7e6)),
+    cost("matmul", 2.0 * 128 * 65536, 1.7e7, MatmulShape(1.0, 128.0, 65536.0, 1.7e7)),
     replace(cost("matmul", 2.0 * 5000 * 700, 1e7, MatmulShape(1.0, 5000.0, 700.0, 7e6)), weight_sets=2),
     cost("matmul", 2.0 * 300 * 5000 * 700, 5e6, MatmulShape(300.0, 5000.0, 700.0, 2e6, narrow=1)),
     cost("matmul", 2.0 * 16 * 5000 * 700, 6e7, GroupedShape(8.0, 16.0)),
@@ -164,22 +180,12 @@ KERNELS = [
 ]
 
 
-WITHIN = {"least_tile": "tiles", "window_edge": "query_tiles",
-          "head_padding": "query_tiles", "slow_width": "query_tiles",
-          "kernel_widths": "query_tiles", "spilled_tiles": "query_tiles", "gathered_rows": "routed_passes",
-          "head_blocks": "decode_blocks", "key_time": "query_tiles", "key_tiles": "query_tiles",
-          "key_split": "decode_blocks key_time key_tiles",
-          "block_search": "decode_blocks key_time key_tiles key_split"}  # fmt: skip
-"""Corrections of what others compute."""
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_timing_applies_it(name: str) -> None:
     cached, quick = load_hardware("l40s"), load_hardware("h200")  # whose last cache, and whose memory is the faster one
-    around = PLAIN.replaced({each: value for of in WITHIN.get(name, "").split() for each, value in usual(of).items()})
     plain, corrected = (
         [time_operator(each, device, constants) for each in KERNELS for device in (cached, quick)]
-        for constants in (around, around.replaced(usual(name)))
+        for constants in (around(name), around(name).replaced(usual(name)))
     )
     assert any(new.time_s != old.time_s for new, old in zip(corrected, plain, strict=True))
     for timing in corrected:
@@ -191,15 +197,15 @@ def test_timing_applies_it(name: str) -> None:
 
 
 def test_constants_are_replaced_by_their_names_in_a_fit() -> None:
-    tiled = PLAIN.replaced({"memory": 0.6, "tiles.feed": 1.0, "tiles.split": 2e-6, "tiles.partial": 0.5})
-    again = tiled.replaced({"tiles.split": 4e-6})
-    assert (again.memory, again.value("memory"), again.value("tiles.feed"), again.value("tiles.split")) == (
+    tiled = PLAIN.replaced({"memory": 0.6, "tiles": 1.0, "split_k.reduction": 2e-6, "split_k.partial": 0.5})
+    again = tiled.replaced({"split_k.reduction": 4e-6})
+    assert (again.memory, again.value("memory"), again.value("tiles"), again.value("split_k.reduction")) == (
         0.6, 0.6, 1.0, 4e-6)  # fmt: skip
-    assert tiled.value("tiles.split") == 2e-6
+    assert tiled.value("split_k.reduction") == 2e-6
     assert PLAIN.corrections == Corrections()
 
 
-@pytest.mark.parametrize("values", [{"tiles.feed": 1.0}, {"warm": 1.0}, {"tiles": 1.0}])
+@pytest.mark.parametrize("values", [{"split_k.partial": 1.0}, {"warm": 1.0}, {"split_k": 1.0}])
 def test_half_a_correction_and_an_unknown_constant_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(TypeError):
         PLAIN.replaced(values)
@@ -210,9 +216,9 @@ def test_all_times_are_divided_and_nothing_else() -> None:
         {each: value for name in NAMES if name != "reuse_bandwidth" for each, value in usual(name).items()}
     )
     quicker = every.with_times_divided(2.0)
-    times = {"latency_s", "tiles.split", "regroup", "quantize.latency", "ramp", "query_tiles.each", "cache_write.each",
-             "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token", "dispatch.expert",
-             "scan_chunks.each", "scan_chunks.chain", "scan_waves.start", "scan_waves.chain",
+    times = {"latency_s", "split_k.reduction", "regroup", "quantize.latency", "ramp", "query_tiles.each",
+             "cache_write.each", "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token",
+             "dispatch.expert", "scan_chunks.each", "scan_chunks.chain", "scan_waves.start", "scan_waves.chain",
              "channel_walk.first", "channel_walk.each", "row_walk.each", "key_time", "key_split.each",
              "key_split.reduction", "block_search",
              "group_blocks"}  # fmt: skip

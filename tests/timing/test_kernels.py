@@ -37,7 +37,8 @@ from roofline.timing.operator import time_operator
 
 SIZES = st.integers(min_value=1, max_value=20_000)
 PLAIN = Constants(compute=0.8, memory=0.8, latency_s=1.0, p=2)
-TILED = PLAIN.replaced({"tiles.feed": 1.0, "tiles.split": 1e-3, "tiles.partial": 0.5})
+TILED = PLAIN.replaced({"tiles": 1.0, "split_k.reduction": 1e-3, "split_k.partial": 0.5})
+UNCUT = TILED.without("split_k")
 
 
 def toy(units: int | None = 4) -> HardwareSpec:
@@ -69,9 +70,9 @@ def attended(**sizes: int) -> Cost:
 
 
 def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Constants) -> Tiling:
-    assert constants.corrections.tiles is not None
-    tiles, least = constants.corrections.tiles, constants.corrections.least_tile
-    return TiledMatmul(tiles, peak, constants.compute, hardware, least=least).fastest(shape)
+    found = constants.corrections
+    assert found.tiles is not None
+    return TiledMatmul(found.tiles, peak, constants.compute, hardware, found.split_k, found.least_tile).fastest(shape)
 
 
 # By hand
@@ -79,8 +80,9 @@ def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Con
 
 def test_kernels_that_unpack_weights_take_few_rows_as_they_are() -> None:
     """Up to 32 rows, the smallest tile; for numbers and arrays alike."""
-    assert TILED.corrections.tiles is not None
-    streaming = TiledMatmul(TILED.corrections.tiles, 1000.0, TILED.compute, toy(), streams=True)
+    tiles, split = TILED.corrections.tiles, TILED.corrections.split_k
+    assert tiles is not None
+    streaming = TiledMatmul(tiles, 1000.0, TILED.compute, toy(), split, streams=True)
     one, few, more = (MatmulShape(float(rows), 256.0, 4096.0) for rows in (1, 32, 33))
     assert streaming.fastest(one).compute_s == pytest.approx(2 * 1 * 256 * 4096 / (TILED.compute * 1000))
     assert streaming.fastest(one).total_s < tile(one, 1000.0, toy(), TILED).total_s
@@ -140,10 +142,12 @@ def test_one_tile_more_than_a_wave_takes_two_waves() -> None:
     m=st.integers(1, 70_000),
     n=st.integers(1, 70_000),
     k=st.integers(1, 200_000),
-    partial=st.sampled_from([0.0, 0.4, 1.7]),
+    partial=st.sampled_from([None, 0.0, 0.4, 1.7]),
 )
-def test_all_tilings_at_once_find_what_one_after_the_other_does(m: int, n: int, k: int, partial: float) -> None:
-    constants = TILED.replaced({"tiles.partial": partial, "tiles.split": 3e-6, "least_tile": 60.0})
+def test_all_tilings_at_once_find_what_one_after_the_other_does(m: int, n: int, k: int, partial: float | None) -> None:
+    uncut = UNCUT.replaced({"least_tile": 60.0})
+    cut = {} if partial is None else {"split_k.partial": partial, "split_k.reduction": 3e-6}
+    constants = uncut.replaced(cut)
     h100 = load_hardware("h100")
     one = tile(MatmulShape(m, n, k), 900e12, h100, constants)
     several = tile(MatmulShape(np.array([7.0, m]), np.array([9.0, n]), np.array([80.0, k])), 900e12, h100, constants)
@@ -154,14 +158,14 @@ def test_all_tilings_at_once_find_what_one_after_the_other_does(m: int, n: int, 
 
 def test_a_small_tile_is_fed_more_slowly() -> None:
     # a 32 x 32 tile at its share of the peak, 16 / 64, on one of four units; its depth is cut into steps of 32
-    one = tile(MatmulShape(32, 32, 1), 1000.0, toy(), TILED.replaced({"tiles.split": 1e9}))
+    one = tile(MatmulShape(32, 32, 1), 1000.0, toy(), UNCUT)
     assert one.compute_s == pytest.approx(2 * 32 * 32 * 32 * 4 / (1000 * 16 / 64))
 
 
 @pytest.mark.parametrize("columns", [32, 64])
 def test_a_tile_smaller_than_the_smallest_takes_as_long_as_that(columns: int) -> None:
     """All of a step of 64 x 64, at its share of the peak, 32 / 64, on one of four units."""
-    whole = TILED.replaced({"tiles.split": 1e9, "least_tile": 64.0})
+    whole = UNCUT.replaced({"least_tile": 64.0})
     one = tile(MatmulShape(1, columns, 1), 1000.0, toy(), whole)
     assert one.compute_s == pytest.approx(2 * 64 * 64 * 32 * 4 / (1000 * 32 / 64))
 
@@ -175,7 +179,7 @@ def test_a_smallest_tile_never_makes_a_matmul_faster(m: int, n: int, k: int, sid
 
 def test_a_deep_matmul_of_one_tile_is_split_and_pays_for_it() -> None:
     shape = MatmulShape(32, 32, 32 * 1024)
-    alone = tile(shape, 1000.0, toy(), TILED.replaced({"tiles.split": 1e9}))
+    alone = tile(shape, 1000.0, toy(), UNCUT)
     split = tile(shape, 1000.0, toy(), TILED)
     assert split.compute_s < alone.compute_s / 3
     assert split.latency_s == 1e-3
@@ -288,7 +292,7 @@ def test_the_rows_of_groups_take_symbols() -> None:
 @given(SIZES, SIZES, SIZES)
 def test_tiles_never_beat_the_plain_form(m: int, n: int, k: int) -> None:
     a100 = load_hardware("a100")
-    tiled = tile(MatmulShape(m, n, k), 312e12, a100, TILED.replaced({"tiles.feed": 1.5}))
+    tiled = tile(MatmulShape(m, n, k), 312e12, a100, TILED.replaced({"tiles": 1.5}))
     assert tiled.compute_s >= 2 * m * n * k / (0.8 * 312e12) * (1 - 1e-12)
 
 

@@ -41,6 +41,7 @@ from roofline.calibration.corrections.matmuls import (
     Quantize,
     Repack,
     SpillColumns,
+    SplitK,
     Tail,
     Tiles,
     UnpackMemory,
@@ -69,6 +70,7 @@ class Corrections(Data):
     """
 
     tiles: Tiles | None = None
+    split_k: SplitK | None = None
     least_tile: LeastTile | None = None
     tail: Tail | None = None
     quantize: Quantize | None = None
@@ -124,6 +126,9 @@ class Corrections(Data):
         if self.cache_bandwidth and self.reuse_bandwidth:
             msg = "given cache_bandwidth and reuse_bandwidth, expected one of them: each is the rate of the last cache"
             raise ValueError(msg)
+        if self.tiles is None and (alone := [name for name in ("split_k", "least_tile") if getattr(self, name)]):
+            msg = f"given {alone[0]} without tiles, expected both: it is of a matmul that is computed in tiles"
+            raise ValueError(msg)
         return self
 
     def given(self) -> dict[str, Correction]:
@@ -176,7 +181,7 @@ CORRECTIONS: dict[str, type[Correction]] = {
 
 @cache
 def named_constants() -> Mapping[str, tuple[str, Constant]]:
-    """Every constant by its name in a fit, ``extra_keys`` or ``tiles.feed``: its correction's name, and what it is."""
+    """Every constant by its name in a fit, ``tiles`` or ``split_k.partial``: its correction's name, and what it is."""
     found = {}
     for name, correction in CORRECTIONS.items():
         constants = constants_of(correction)

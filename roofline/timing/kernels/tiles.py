@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from roofline.calibration.corrections.matmuls import LeastTile, Tiles
+from roofline.calibration.corrections.matmuls import LeastTile, SplitK, Tiles
 from roofline.classes import frozen
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.errors import WorkloadError
@@ -30,10 +30,8 @@ _FEW = min(rows for rows, _ in TILES)  # rows that fill no tile
 _CHUNK = 8192  # rows of a table at once
 _AT_ONCE = 256  # rows of which all tilings stay in a cache side by side
 
-_Tile: TypeAlias = tuple[float, float, float]
-"""Rows of a tile, how many of them lie across, and the seconds of a step."""
-_Known: TypeAlias = tuple[Tiles, LeastTile | None, float, float, float, float]
-"""The tiles' constants, the smallest, peak, share, bandwidth and units of a :class:`TiledMatmul` in plain numbers."""
+_Known: TypeAlias = tuple[Tiles, SplitK | None, LeastTile | None, float, float, float, float]
+"""The constants of tiles, splits and the smallest tile, peak, share, bandwidth and units of a :class:`TiledMatmul`."""
 
 
 @frozen
@@ -54,16 +52,17 @@ class Tiling:
 class TiledMatmul:
     """What tilings are made with: the tiles' constants, the peak [FLOP/s], the share that large matmuls reach of it.
 
-    ``streams``: kernels that unpack narrow weights on the way take few rows as they are, without tiles. ``least``: the
-    smallest tile.
+    ``split``: what cutting the depth costs, None for kernels that cut none. ``least``: the smallest tile. ``streams``:
+    kernels that unpack narrow weights on the way take few rows as they are, without tiles.
     """
 
     tiles: Tiles
     peak: Number
     share: float
     hardware: Rates
-    streams: bool = False
+    split: SplitK | None = None
     least: LeastTile | None = None
+    streams: bool = False
 
     def fastest(self, shape: MatmulShape) -> Tiling:
         """The fastest tiling of a matmul, as a library picks it.
@@ -85,39 +84,50 @@ class TiledMatmul:
         sizes = (shape.rows, shape.columns, shape.depth)
         numbers = (*sizes, self.peak, self.hardware.bandwidth, self.hardware.unit_count)
         if all(map(_is_plain, numbers)):
-            known = (self.tiles, self.least, float(self.peak), self.share, float(self.hardware.bandwidth))
-            return _fastest_of_plain((*known, float(units_of(self.hardware))), *map(float, sizes))
+            return _fastest_of_plain(self._known(), *map(float, sizes))
         if is_remembering(*numbers):
             return self._fastest_of_one(shape) if is_remembering(*numbers[1:]) else self._fastest_of_rows(shape)
         if not is_symbolic(*sizes):
             return self._fastest_of_numbers(sizes)
-        added = [sum(self._added(split, shape.rows * shape.columns)) for split in SPLITS]
+        added = [sum(self._added(parts, shape.rows * shape.columns)) for parts in self._splits]
         totals = [seconds + added[i] for i, seconds in self._candidates(shape)]
         return Tiling(least(totals), 0.0, 0.0)  # which tiling it is, symbols do not tell
+
+    @property
+    def _splits(self) -> tuple[int, ...]:
+        """Into how many parts the kernels may cut a depth."""
+        return SPLITS if self.split else SPLITS[:1]
+
+    def _known(self) -> _Known:
+        """All of it where it is plain numbers."""
+        numbers = (float(self.peak), self.share, float(self.hardware.bandwidth), float(units_of(self.hardware)))
+        return (self.tiles, self.split, self.least, *numbers)
 
     def _candidates(self, shape: MatmulShape) -> Iterator[tuple[int, Number]]:
         """For every split, by its place, and every tile: the seconds of compute."""
         units = units_of(self.hardware)
-        steps = [ceil_div(shape.depth, _STEP * split) for split in SPLITS]
+        steps = [ceil_div(shape.depth, _STEP * split) for split in self._splits]
         for rows, columns in TILES:
-            share = _filled(self.least, rows, columns) * minimum(self.share, self.tiles.share(rows, columns))
+            share = _fed(self.tiles, self.least, self.share, rows, columns)
             step_s = 2 * rows * columns * _STEP * units / (self.peak * share)
             blocks = ceil_div(shape.rows, rows) * ceil_div(shape.columns, columns)
-            for place, split in enumerate(SPLITS):
+            for place, split in enumerate(self._splits):
                 yield place, ceil_div(blocks * split, units) * steps[place] * step_s
 
-    def _added(self, split: Number, output: Number) -> tuple[Number, Number]:
+    def _added(self, parts: Number, output: Number) -> tuple[Number, Number]:
         """Seconds of the traffic of partial sums, and of the kernel that adds them up; nothing without a split."""
-        return self.tiles.partial_bytes(split, output) / self.hardware.bandwidth, self.tiles.added_s(split)
+        if self.split is None:
+            return 0.0, 0.0
+        return self.split.partial_bytes(parts, output) / self.hardware.bandwidth, self.split.added_s(parts)
 
     def _fastest_of_one(self, shape: MatmulShape) -> Tiling:
         """The same for one matmul in numbers that remember."""
-        compute: list[Number] = [math.inf] * len(SPLITS)
+        compute: list[Number] = [math.inf] * len(self._splits)
         for place, seconds in self._candidates(shape):
             compute[place] = minimum(compute[place], seconds)
         best: tuple[Number, ...] = (math.inf, 0.0, 0.0)
-        for split, seconds in zip(SPLITS, compute, strict=True):
-            partial, late = self._added(split, shape.rows * shape.columns)
+        for parts, seconds in zip(self._splits, compute, strict=True):
+            partial, late = self._added(parts, shape.rows * shape.columns)
             total = seconds + (partial + late)
             best = tuple(where(total < best[0], a, b) for a, b in zip((total, partial, late), best, strict=True))
         total, partial, late = best
@@ -126,15 +136,14 @@ class TiledMatmul:
     def _fastest_of_rows(self, shape: MatmulShape) -> Tiling:
         """The same where the rows alone remember: a search that they keep whole."""
         units, columns, depth = (float(each) for each in (units_of(self.hardware), shape.columns, shape.depth))
-        step_s = _step_s(self.tiles, self.least, float(self.peak), self.share, units)[:, 0].tolist()
+        step_s = _step_s(self._known())[:, 0].tolist()
         sides = [(float(rows), float(ceil_div(columns, across))) for rows, across in TILES]
-        tiles = _worth([(*side, seconds) for side, seconds in zip(sides, step_s, strict=True)])
-        cut = SPLITS if self.tiles.cuts else SPLITS[:1]
-        splits = [(float(split), float(ceil_div(depth, _STEP * split))) for split in cut]
-        partial_s, late_s = self._added(2, columns) if len(cut) > 1 else (0.0, 0.0)
-        waves = Waves(units, tiles, splits, float(partial_s) / 2, float(late_s))
+        tiles = [(*side, seconds) for side, seconds in zip(sides, step_s, strict=True)]
+        splits = [(float(split), float(ceil_div(depth, _STEP * split))) for split in self._splits]
+        partial_s, late_s = self._added(2, columns)
+        waves = Waves(units, tiles, splits, float(partial_s) / 2, float(late_s)).pruned()
         total, partial, late = least_waves(shape.rows, waves.table)
-        return Tiling(total - partial - late, partial, late) if len(cut) > 1 else Tiling(total, 0.0, 0.0)
+        return Tiling(total - partial - late, partial, late) if self.split else Tiling(total, 0.0, 0.0)
 
     def _fastest_of_numbers(self, sizes: tuple[Number, ...]) -> Tiling:
         """The same for numbers and arrays, in chunks that stay in a cache."""
@@ -142,32 +151,34 @@ class TiledMatmul:
         flat = [np.ascontiguousarray(column).reshape(-1) for column in columns]
         rates = (self.peak, self.hardware.bandwidth, self.hardware.unit_count)
         if flat[0].size <= _AT_ONCE and all(map(_is_plain, rates)):
-            known = (self.tiles, self.least, float(self.peak), self.share, float(self.hardware.bandwidth))
-            found = _fastest_of_few((*known, float(units_of(self.hardware))), np.array(flat))
+            found = _fastest_of_few(self._known(), np.array(flat))
             return Tiling(*(row.reshape(columns[0].shape)[()] for row in found))
         whole = np.empty((3, flat[0].size))
         for start in range(0, flat[0].size, _CHUNK):
             rows, outputs, depth = (column[start : start + _CHUNK] for column in flat)
             part = MatmulShape(rows, outputs, depth)
             output = np.asarray(part.rows * part.columns)
-            added = [sum(self._added(split, output)) for split in SPLITS]
+            added = [sum(self._added(parts, output)) for parts in self._splits]
             best, picked = np.full(len(output), np.inf), np.ones(len(output))
             for place, seconds in self._candidates(part):
                 total = seconds + added[place]
                 wins = total < best
                 np.copyto(best, np.asarray(total), where=wins)
-                np.copyto(picked, SPLITS[place], where=wins)
+                np.copyto(picked, self._splits[place], where=wins)
             partial, late = self._added(picked, output)
-            whole[:, start : start + _CHUNK] = best - partial - late, partial, late
+            for row, seconds in zip(whole, (best - partial - late, partial, late), strict=True):
+                row[start : start + _CHUNK] = seconds
         return Tiling(*(row.reshape(columns[0].shape)[()] for row in whole))
 
 
 @lru_cache(maxsize=16_384)
 def _fastest_of_plain(known: _Known, rows: float, columns: float, depth: float) -> Tiling:
     """The same for one matmul in plain numbers: all tilings at once; operators of a network and its batches recur."""
-    tiles, _, _, _, bandwidth, _ = known
+    _, split, _, _, _, bandwidth, _ = known
     compute = _compute_at_once(known, rows, columns, depth).min(axis=0)
-    partial, late = tiles.partial_bytes(_PARTS, rows * columns) / bandwidth, tiles.added_s(_PARTS)
+    if split is None:
+        return Tiling(float(compute[0]), 0.0, 0.0)
+    partial, late = split.partial_bytes(_PARTS, rows * columns) / bandwidth, split.added_s(_PARTS)
     totals = np.array([compute + (partial + late), partial, late])
     total, partial_s, late_s = totals[:, totals[0].argmin()].tolist()
     return Tiling(total - partial_s - late_s, partial_s, late_s)
@@ -177,8 +188,10 @@ def _fastest_of_few(known: _Known, sizes: Grid) -> Grid:
     """The same for few matmuls of so many rows, columns and depth, row by row of the result as in a tiling."""
     rows, columns, depth = sizes[:, :, None, None]
     compute = _compute_at_once(known, rows, columns, depth).min(axis=1)
-    tiles, _, _, _, bandwidth, _ = known
-    partial, late = np.asarray(tiles.partial_bytes(_PARTS, (rows * columns)[:, 0])) / bandwidth, tiles.added_s(_PARTS)
+    _, split, _, _, _, bandwidth, _ = known
+    if split is None:
+        return np.array((compute[:, 0], *np.zeros((2, len(compute)))))
+    partial, late = np.asarray(split.partial_bytes(_PARTS, (rows * columns)[:, 0])) / bandwidth, split.added_s(_PARTS)
     totals = compute + (partial + late)
     each, picked = np.arange(len(totals)), totals.argmin(axis=1)
     partial, late = partial[each, picked], np.asarray(late)[picked]
@@ -187,33 +200,27 @@ def _fastest_of_few(known: _Known, sizes: Grid) -> Grid:
 
 def _compute_at_once(known: _Known, rows: float | Grid, columns: float | Grid, depth: float | Grid) -> Grid:
     """Seconds of compute of every tile, and in the last axis of every split."""
-    tiles, smallest, peak, share, _, units = known
+    _, split, _, _, _, _, units = known
+    parts = _PARTS if split else _PARTS[:1]
     blocks = np.ceil(rows / _SIDES[0]) * np.ceil(columns / _SIDES[1])
-    steps = np.ceil(depth / (_STEP * _PARTS))
-    compute: Grid = np.ceil(blocks * _PARTS / units) * steps * _step_s(tiles, smallest, peak, share, units)
+    steps = np.ceil(depth / (_STEP * parts))
+    compute: Grid = np.ceil(blocks * parts / units) * steps * _step_s(known)
     return compute
 
 
 @lru_cache(maxsize=256)
-def _step_s(tiles: Tiles, smallest: LeastTile | None, peak: float, share: float, units: float) -> Grid:
+def _step_s(known: _Known) -> Grid:
     """Seconds of a step of one block of each tile, with one on every unit, in a column."""
-    shares = [_filled(smallest, *tile) * min(share, tiles.share(*tile)) for tile in TILES]
+    tiles, _, smallest, peak, share, _, units = known
+    shares = [_fed(tiles, smallest, share, *tile) for tile in TILES]
     seconds = [2 * r * c * _STEP * units / (peak * fed) for (r, c), fed in zip(TILES, shares, strict=True)]
     return np.array(seconds)[:, None]
 
 
-def _worth(tiles: list[_Tile]) -> list[_Tile]:
-    """Tiles but those that another covers, of as many rows, fewer of them across, in no more time."""
-    found = dict.fromkeys(tiles)
-    return [
-        one
-        for one in found
-        if not any(other != one and other[0] >= one[0] and other[1] <= one[1] and other[2] <= one[2] for other in found)
-    ]
-
-
-def _filled(smallest: LeastTile | None, rows: int, columns: int) -> float:
-    return smallest.filled(rows, columns) if smallest else 1.0
+def _fed(tiles: Tiles, smallest: LeastTile | None, share: float, rows: int, columns: int) -> float:
+    """The share of the peak that a tile of so many rows and columns reaches; ``share``: that of a large matmul."""
+    filled = smallest.filled(rows, columns) if smallest else 1.0
+    return filled * min(share, tiles.share(rows, columns))
 
 
 def _is_plain(size: Number) -> bool:
