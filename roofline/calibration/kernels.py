@@ -13,13 +13,16 @@ UNPACKING = ("llama-cpp", "llama-cpp-b6000")
 EXPERTS = ("grouped_matmul", "routed")
 """Kinds of the chain of kernels that runs experts."""
 
+SCANS = ("delta_rule_", "mamba2_", "convolution_")
+"""What kinds of scans, and of the convolutions before them, begin with."""
+
 
 @frozen
 class Kernels:
     """The libraries of attention, of matmuls and of what quantises; none: those that a calibration has first.
 
     ``slower``: how much further off the slow end of a band lies where a library's kernels were not timed. ``experts``:
-    those of grouped matmuls, by dtype; none: as matmuls.
+    those of grouped matmuls, by dtype; ``scan``: those of scans; none: as matmuls.
     """
 
     attention: str = ""
@@ -27,6 +30,7 @@ class Kernels:
     slower: float = 1.0
     quantize: str = ""
     experts: tuple[tuple[str, str], ...] = ()
+    scan: str = ""
 
     @classmethod
     def all_of(cls, library: str) -> Kernels:
@@ -44,6 +48,8 @@ class Kernels:
         if kind in EXPERTS and self.experts:
             libraries = dict(self.experts)
             return libraries.get(dtype, libraries.get("default", ""))
+        if kind.startswith(SCANS):
+            return self.scan or self.matmul
         return self.attention if "attention" in kind else self.matmul
 
 

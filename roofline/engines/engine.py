@@ -28,6 +28,8 @@ from roofline.engines.fields import (
     MatmulLibrary,
     MemoryRule,
     Record,
+    ScanLibraries,
+    ScanLibrary,
     Seconds,
     Source,
     Sources,
@@ -49,6 +51,19 @@ Served = Literal["decoders", "encoders", "training"]
 
 _CHUNK = 2048
 """Tokens of a mixed step where an engine states none."""
+
+
+_LIBRARIES = {"attention": AttentionLibrary, "matmul": MatmulLibrary, "experts": ExpertLibrary, "scan": ScanLibrary}
+"""Fields that say whose kernels run, and the libraries that each takes."""
+
+
+def fields_of(library: str) -> tuple[str, ...]:
+    """The fields of an engine that a library has kernels for, none for one that is not known.
+
+    >>> fields_of("fa3"), fields_of("deepgemm"), fields_of("fa9")
+    (('attention',), ('experts',), ())
+    """
+    return tuple(field for field, kind in _LIBRARIES.items() if library in get_args(kind))
 
 
 class Engine(Record):
@@ -82,6 +97,9 @@ class Engine(Record):
     experts: Annotated[ExpertLibraries, Says("whose kernels run experts, by device, and by dtype where that tells")] = {
         ANY: {ANY: "vendor"}
     }
+    scan: Annotated[
+        ScanLibraries, Says("whose kernels run scans and the convolutions before them, by device; none: as matmuls")
+    ] = {}
     all_reduce: Annotated[CollectiveLibraries, Says("whose kernels reduce over devices, by device")] = {
         "default": "nccl"
     }
@@ -262,6 +280,16 @@ class Engine(Record):
         found: MatmulLibrary | None = entry(self.matmul, device)
         return found or "vendor"
 
+    def scan_on(self, device: Collection[str]) -> ScanLibrary | MatmulLibrary:
+        """Whose kernels run scans on devices that are known by these words: those of matmuls where none is stated.
+
+        >>> from roofline.engines.library import load_engine
+        >>> [load_engine(name).scan_on({"nvidia", "hopper"}) for name in ("sglang", "vllm")]
+        ['sglang', 'vllm']
+        """
+        found: ScanLibrary | None = entry(self.scan, device)
+        return found or self.matmul_on(device)
+
     def experts_on(self, device: Collection[str]) -> dict[str, ExpertLibrary]:
         """Whose kernels run experts on devices that are known by these words, by dtype.
 
@@ -278,7 +306,7 @@ class Engine(Record):
         return found or "nccl"
 
     def with_kernels(self, library: str) -> Engine:
-        """The same with the kernels of a library, for all that it has kernels of: attention, matmuls, experts.
+        """The same with the kernels of a library, for all that it has kernels of: attention, matmuls, experts, scans.
 
         Raises UsageError for a library that is not known.
 
@@ -286,14 +314,13 @@ class Engine(Record):
         >>> load_engine("vllm").with_kernels("trtllm").matmul_on({"nvidia"})
         'trtllm'
         """
-        tables = {"attention": AttentionLibrary, "matmul": MatmulLibrary, "experts": ExpertLibrary}
-        words = {field: get_args(kind) for field, kind in tables.items()}
-        if not any(library in known for known in words.values()):
-            known = dict.fromkeys(word for each in words.values() for word in each)
+        fields = fields_of(library)
+        if not fields:
+            known = dict.fromkeys(word for each in _LIBRARIES.values() for word in get_args(each))
             msg = f"kernels {shown(library)}: {near_matches(str(library), known)}"
             raise UsageError(msg)
-        given = {"attention": {ANY: library}, "matmul": {ANY: library}, "experts": {ANY: {ANY: library}}}
-        return self.model_copy(update={field: table for field, table in given.items() if library in words[field]})
+        given = {field: {ANY: {ANY: library} if field == "experts" else library} for field in fields}
+        return self.model_copy(update=given)
 
     def reduces_norm_on(self, device: Collection[str]) -> bool:
         """Whether the kernel of an all-reduce computes the norm behind it too, on such devices."""

@@ -24,6 +24,7 @@ AttentionLibrary: TypeAlias = Literal[
     "flash-attn-triton",
     "fa2",
     "fa3",
+    "fa4",
     "flashinfer",
     "trtllm",
     "cudnn",
@@ -36,7 +37,7 @@ AttentionLibrary: TypeAlias = Literal[
     "materialised",
 ]
 """Whose kernels attend: FlashAttention 1, its copies in Triton (Triton's own, and flash-attention's), FlashAttention 2
-and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product, AMD's AITER, llama.cpp's; ``fused`` is one
+to 4, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product, AMD's AITER, llama.cpp's; ``fused`` is one
 kernel of no library in particular, ``materialised`` stores the scores."""
 
 MatmulLibrary: TypeAlias = Literal["vendor", "trtllm", "vllm", "llama-cpp", "llama-cpp-b6000"]
@@ -49,6 +50,10 @@ ExpertLibrary: TypeAlias = Literal[
 ]
 """Whose grouped matmuls run experts: ``trtllm`` is TensorRT-LLM's of CUTLASS, ``trtllm-gen`` those that it and
 FlashInfer have compiled for Blackwell; ``vendor`` of no library in particular."""
+
+ScanLibrary: TypeAlias = Literal["vendor", "vllm", "sglang", "trtllm"]
+"""Whose kernels run scans (gated delta rules, Mamba-2) and the short convolutions before them; ``vendor`` of no library
+in particular."""
 
 CollectiveLibrary: TypeAlias = Literal["nccl", "vllm", "vllm-eager", "trtllm"]
 """Whose kernels reduce: NCCL's (on other vendors its like), or an engine's own, which read their peers' memory; vLLM's
@@ -91,6 +96,7 @@ def _for_all(given: Any) -> Any:
 
 AttentionLibraries = Annotated[dict[Text, AttentionLibrary], BeforeValidator(_for_all)]
 MatmulLibraries = Annotated[dict[Text, MatmulLibrary], BeforeValidator(_for_all)]
+ScanLibraries = Annotated[dict[Text, ScanLibrary], BeforeValidator(_for_all)]
 CollectiveLibraries = Annotated[dict[Text, CollectiveLibrary], BeforeValidator(_for_all)]
 
 

@@ -17,7 +17,7 @@ from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.classes import frozen
 from roofline.cost.cost import Cost, operator_cost
-from roofline.engines.engine import Engine
+from roofline.engines.engine import Engine, fields_of
 from roofline.errors import UsageError, shown
 from roofline.hardware.loading import edited_device
 from roofline.hardware.spec import HardwareSpec
@@ -109,8 +109,7 @@ class OperatorPrediction:
     @property
     def library(self) -> str:
         """Whose kernels run it; empty where it is none's in particular."""
-        kind = "grouped_matmul" if self.kind == "experts" else self.kind
-        return self.constants.kernels.of(kind, self.kernels_dtype or self.dtype)
+        return self.constants.kernels.of(self._kinds[0], self.kernels_dtype or self.dtype)
 
     @property
     def _kinds(self) -> list[str]:
@@ -187,6 +186,7 @@ def predict_op(
     sizes = _usual(kind, hardware) | given
     check_names(kind, sizes)
     check_routing(options["routing"], kind)
+    check_kernels(options["kernels"], kind)
     clock = OperatorClock.of(hardware, options)
     columns = broadcast({name: read_size(name, sizes[name]) for name in sizes_of(kind) if name in sizes})
     if bad := find_bad_size(kind, columns):
@@ -201,6 +201,29 @@ def check_routing(word: str, kind: str | None) -> None:
     if Routing.of(word) != UNIFORM and kind not in (None, *ROUTED):
         msg = f"routing {word} goes with {' and '.join(ROUTED)}, not with {kind}; leave it out"
         raise UsageError(msg)
+
+
+_LIBRARIES_OF: dict[str, tuple[str, ...]] = {
+    "attention": ("attention",),
+    "latent_attention": ("attention",),
+    "matmul": ("matmul",),
+    "quantize": ("matmul",),
+    "grouped_matmul": ("experts",),
+    "experts": ("experts", "matmul"),
+    "scan": ("scan",),
+    "convolution": ("scan",),
+}
+"""Kind -> the fields of an engine that name whose kernels run it; other kinds are no library's."""
+
+
+def check_kernels(library: str | None, kind: str | None) -> None:
+    """Raises UsageError for a kernel library that has none for the kind, whose times it could not change."""
+    has = fields_of(library) if isinstance(library, str) else ()
+    if kind is None or not has or not set(has).isdisjoint(_LIBRARIES_OF.get(kind, ())):
+        return
+    runs = [name for name, fields in _LIBRARIES_OF.items() if not set(has).isdisjoint(fields)]
+    msg = f"kernels {library} are for {', '.join(runs)}, not for {kind}; name others, or leave --kernels out"
+    raise UsageError(msg)
 
 
 _USUAL: dict[str, dict[str, object]] = {

@@ -18,7 +18,7 @@ from roofline.errors import RooflineError, SpecError, near_matches, shown
 from roofline.files.atomic import atomic_writer
 from roofline.files.cells import csv_cell
 from roofline.hardware.spec import HardwareSpec
-from roofline.operators.predict_op import OperatorClock, OperatorPrediction, check_routing
+from roofline.operators.predict_op import OperatorClock, OperatorPrediction, check_kernels, check_routing
 from roofline.operators.sizes import KINDS, WORDS, check_names, find_bad_size, sizes_of
 from roofline.options.keywords import takes
 from roofline.options.verbs import ClockOptions
@@ -62,6 +62,7 @@ def time_table(
     if kind is not None and kind not in KINDS:
         check_names(kind, {})
     check_routing(options["routing"], kind)
+    check_kernels(options["kernels"], kind)
     with _reading(source) as file:
         reader = csv.reader(file, strict=True)
         header = _header(reader, source, kind, dtype)

@@ -12,6 +12,7 @@ from roofline.calibration.young_ports import load_young_ports
 from roofline.classes import frozen
 from roofline.compression.recipes import Recipe
 from roofline.engines.engine import Engine
+from roofline.engines.kernel_devices import KERNEL_DEVICES, runs_on
 from roofline.engines.library import load_engine, load_every_engine
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.hardware.spec import HardwareSpec
@@ -25,6 +26,9 @@ from roofline.timing.rates import Rates
 
 _SERVING = ("gpu", "apu")
 """Kinds of device that engines for serving run on."""
+
+_USUAL = ("vllm", "transformers")
+"""What decoders run in there: the first that runs on the device."""
 
 DECODER = (Phase.PREFILL, Phase.DECODE)
 
@@ -52,7 +56,27 @@ def read_engine(
 def _settled(engine: Same[Engine], device: Same[HardwareSpec] | None, kernels: str | None) -> Engine:
     """The engine with its chunk on a device and with ``kernels``: one object each, since memos key on it."""
     found = engine.it if device is None else engine.it.on(device.it.words, device.it.capacity)
-    return found if kernels is None else found.with_kernels(kernels)
+    if kernels is None:
+        return found
+    chosen = found.with_kernels(kernels)
+    if device is not None:
+        _check_kernels(kernels, device.it)
+    return chosen
+
+
+def _check_kernels(library: str, device: HardwareSpec) -> None:
+    """Raises WorkloadError for a library that has no kernels for a device whose vendor is known."""
+    able = KERNEL_DEVICES.get(library, ())
+    if device.vendor is None or runs_on(able, device.words):
+        return
+    msg = f"kernels {library} run on {' or '.join(able)}, and {device.name} is {_kind_of(device)}"
+    msg += "; name others, or leave --kernels out for those of the engine"
+    raise WorkloadError(msg)
+
+
+def _kind_of(device: HardwareSpec) -> str:
+    """Vendor and architecture in words: NVIDIA Ampere (GA100, sm_80)."""
+    return f"{device.vendor or ''} {device.architecture or device.kind}".strip()
 
 
 def _named(
@@ -81,7 +105,9 @@ def _usual(device: HardwareSpec | None, phases: Collection[Phase] | None) -> lis
         return ["transformers"]
     if device is None or phases is None or tuple(phases) not in (DECODER, DECODER[:1]):
         return ["torch-compile"]
-    return device.engines or (["vllm"] if device.kind in _SERVING else ["torch-compile"])
+    if device.engines or device.kind not in _SERVING:
+        return device.engines or ["torch-compile"]
+    return [next(each for each in _USUAL if runs_on(load_engine(each).devices, device.words))]
 
 
 _OF_BLOCKS = "llama-cpp"
@@ -125,9 +151,9 @@ def _check(engine: Engine, device: HardwareSpec | None, phases: Collection[Phase
     if lacking := needed - set(engine.serves):
         msg = f"{engine.name} serves {' and '.join(engine.serves)}, and this network has {lacking.pop()}; name another"
         raise WorkloadError(msg)
-    known = device is None or not engine.devices or any(set(each.split()) <= device.words for each in engine.devices)
-    if device is not None and not known:
-        msg = f"{engine.name} runs on {', '.join(engine.devices)}, which {device.name} is not; name another engine"
+    if device is not None and not runs_on(engine.devices, device.words):
+        able = ", ".join(engine.devices)
+        msg = f"{engine.name} runs on {able}, and {device.name} is {_kind_of(device)}; name another engine"
         raise WorkloadError(msg)
 
 
@@ -140,7 +166,8 @@ def kernels_of(engine: Engine, device: HardwareSpec) -> Kernels:
     slower = load_young_ports().slower if engine.is_mature_on(device.words) else 1.0
     known = device.words
     experts = tuple(engine.experts_on(known).items())
-    return Kernels(engine.attention_on(known), engine.matmul_on(known), slower, experts=experts)
+    scans = engine.scan_on(known)
+    return Kernels(engine.attention_on(known), engine.matmul_on(known), slower, experts=experts, scan=scans)
 
 
 def unknown_kernels(constants: ConstantSet, kinds: Iterable[str]) -> str:

@@ -398,7 +398,7 @@ def test_a_wrong_flag_is_exit_2(arguments: tuple[str, ...], text: str) -> None:
         ((*PREDICT, "--dtype", "fp8"), "a100-sxm-80gb has no fp8"),
         ((*PREDICT, "--engine", "vlm"), "unknown engine 'vlm'; did you mean vllm"),
         ((*PREDICT, "--engine", "tensorrt"), "tensorrt serves encoders, and this network has decoders"),
-        (("predict", "gpt2", "--hardware", "mi300x", "--engine", "trtllm"), "runs on nvidia, which mi300x is not"),
+        (("predict", "gpt2", "--hardware", "mi300x", "--engine", "trtllm"), "runs on nvidia sm_80+, and mi300x is"),
         ((*PREDICT, "--set", "engine.attention=flash"), 'attention.default: given "flash"; did you mean'),
         ((*PREDICT, "--prompt", "5000"), "max_position_embeddings 4096"),
         ((*PREDICT, "--context", "4097"), "max_position_embeddings 4096"),

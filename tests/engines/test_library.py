@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from roofline.engines.engine import Engine
+from roofline.engines.kernel_devices import KERNEL_DEVICES, runs_on
 from roofline.engines.library import engine_names, load_engine, read_engine_fields
 from roofline.engines.template import comments, new_engine, review_engine
 from roofline.errors import RooflineError, SpecError, UsageError
+from roofline.hardware.library import device_files
+from roofline.hardware.loading import load_hardware
 
 
 @pytest.mark.parametrize("name", engine_names())
@@ -26,6 +29,17 @@ def test_every_engine_is_its_file_and_names_its_sources(name: str) -> None:
     assert all(source.ref.startswith("https://") for source in engine.sources.values())
     assert 0 <= engine.host_step < 1e-2
     assert 0 <= engine.host_request < 1e-3
+
+
+@pytest.mark.parametrize("name", engine_names())
+def test_engines_run_kernels_that_their_devices_have(name: str) -> None:
+    engine = load_engine(name)
+    for device in map(load_hardware, device_files()):
+        if runs_on(engine.devices, device.words):
+            words = device.words
+            whose = {engine.attention_on(words), engine.matmul_on(words), *engine.experts_on(words).values()}
+            lacking = [each for each in whose if not runs_on(KERNEL_DEVICES.get(each, ()), words)]
+            assert not lacking, (device.name, lacking)
 
 
 def test_names_aliases_and_paths(tmp_path: Path) -> None:
@@ -55,7 +69,7 @@ def test_ranges_of_captured_batches_are_written_out() -> None:
         ({"chunk": {"70 GB/s": 1}}, "expected a size such as"),
         ({"captured": [2, 1]}, "captured: expected each batch once, in ascending order"),
         ({"captured": ["8..4/2"]}, "expected FIRST..LAST/STEP such as 8..256/8"),
-        ({"attention.hopper": "fa9"}, 'attention.hopper: given "fa9"; did you mean fa3 or fa2 or fa1?'),
+        ({"attention.hopper": "fa9"}, 'attention.hopper: given "fa9"; did you mean fa4 or fa3 or fa2?'),
         ({"attention.hopper.old": "fa2"}, "holds no fields to edit"),
         ({"merges": {"one": ["up", "up"]}}, "merges.one: an operator stands twice among up, up"),
         ({"source": "mine"}, "source.default: mine is not among sources"),

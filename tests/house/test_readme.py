@@ -63,6 +63,16 @@ def test_console_blocks_show_what_the_commands_print(page: Path, run: Callable[[
         assert block == filled(block, run)
 
 
+def test_the_first_answer_is_explained_by_what_it_says() -> None:
+    """Times and quoted words of "How to read it" stand in the answer above it."""
+    text = (ROOT / "README.md").read_text()
+    answer = _CONSOLE.findall(text)[0]
+    told = text.split("How to read it:")[1].split("## ")[0]
+    quoted = re.findall(r"[0-9.]+ ms|`[^`]+`", told)
+    assert len(quoted) >= 4
+    assert [each for each in quoted if each.strip("`") not in answer] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_run(page: Path) -> None:
     _need_torch("roofline.trace(" in page.read_text())

@@ -119,6 +119,17 @@ def test_a_uniform_router_touches_an_expected_number_of_experts() -> None:
     assert both.time_s.tolist() == pytest.approx([one.time_s, many.time_s])
 
 
+@pytest.mark.parametrize(
+    ("kind", "library"),
+    [("attention", "deepgemm"), ("matmul", "fa3"), ("grouped_matmul", "vllm"), ("scan", "fa2"), ("norm", "trtllm")],
+)
+def test_a_library_without_kernels_of_a_kind_is_refused(kind: str, library: str) -> None:
+    """It could change nothing, and the answer would be another library's."""
+    sizes = next(sizes for each, sizes, *_ in CASES if each == kind)
+    with pytest.raises(UsageError, match=f"^kernels {library} are for .*, not for {kind}; name others"):
+        predict_op(kind, "h100", kernels=library, **sizes)
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "fp8", "fp8-block", "w4a16"])
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
 def test_experts_are_those_of_a_model(engine: str, dtype: str) -> None:

@@ -175,7 +175,7 @@ def test_an_engine_of_ones_own(tmp_path: Any) -> None:
         ({"engine": 3}, UsageError, "engine 3: expected a path or text"),
         ({"set": {"engine.chunks": 3}}, SpecError, "chunks: unknown field; did you mean chunk"),
         ({"set": {"engines.chunk": 3}}, UsageError, "expected a path such as"),
-        ({"kernels": "fa4"}, UsageError, "did you mean fa3 or fa2"),
+        ({"kernels": "fa9"}, UsageError, "did you mean fa4 or fa3"),
     ],
 )
 def test_what_is_refused(asked: dict[str, Any], error: type[Exception], told: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from roofline.buying.api import compare
 from roofline.calibration.young_ports import load_young_ports
+from roofline.errors import WorkloadError
 from roofline.formulas.building import formula
 from roofline.operators.predict_op import predict_op
 from roofline.prediction.predict import Prediction, predict
@@ -78,6 +79,26 @@ def test_compare_runs_the_kernels_that_predict_runs() -> None:
         assert f"; attention {kernels}; " in comparison_text(result)
         assert curve.constants is not None
         assert curve.constants.kernels == predict(MODEL, "h100", **lengths, **asked).constants.kernels
+
+
+@pytest.mark.parametrize(
+    ("hardware", "kernels"),
+    [("a100", "fa3"), ("b200", "fa3"), ("t4", "fa2"), ("mi300x", "trtllm"), ("v100-sxm2-32gb", "trtllm"),
+     ("rtx-5090", "deepgemm"), ("m4-max", "flashinfer"), ("rx-9070-xt", "aiter")],
+)  # fmt: skip
+def test_kernels_that_a_device_does_not_have_are_refused(hardware: str, kernels: str) -> None:
+    with pytest.raises(WorkloadError, match=f"^kernels {kernels} run on .*; name others, or leave"):
+        step(hardware, kernels=kernels, dtype=None)
+
+
+def test_scans_are_the_engines_own() -> None:
+    """SGLang's gated delta rules on an H100 are its own in Triton, vLLM's are FlashInfer's: both were timed."""
+    sizes: Any = {"rule": "delta_rule", "batch": 1, "query": 4096, "key_heads": 16, "heads": 32, "key_dim": 128}
+    vllm, sglang = (predict_op("scan", "h100", head_dim=128, engine=name, **sizes) for name in ("vllm", "sglang"))
+    assert (vllm.library, sglang.library) == ("vllm", "sglang")
+    assert sglang.time_s > vllm.time_s
+    asked = predict_op("scan", "h100", head_dim=128, engine="vllm", kernels="sglang", **sizes)
+    assert asked.time_s == sglang.time_s
 
 
 def test_stored_scores_are_a_library_too() -> None:
