@@ -51,7 +51,12 @@ class OpAnswer(Answer):
     bytes: Annotated[float, Says("compulsory traffic of device memory: each tensor is read once and written once", "B")]
     intensity: Annotated[float, Says("arithmetic intensity: flops / bytes", "FLOP/B")]
     time_s: Annotated[float, Says("expected time", "s")]
-    bound_s: Annotated[float, Says("time at best: max(FLOPs / peak, bytes / bandwidth), by data sheet rates", "s")]
+    bound_s: Annotated[
+        float,
+        Says(
+            "time at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; a warm cache has its own rate", "s"
+        ),
+    ]
     low_s: Annotated[float, Says("low end of the band of the time", "s")]
     high_s: Annotated[float, Says("high end of the band of the time", "s")]
     bound_by: Annotated[Bound, Says("the largest share")]

@@ -16,6 +16,7 @@ import numpy as np
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.classes import frozen
+from roofline.compression.recipes import Recipe, names_recipe
 from roofline.cost.cost import Cost, operator_cost
 from roofline.engines.engine import Engine, fields_of
 from roofline.errors import UsageError, shown
@@ -24,7 +25,6 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
 from roofline.layers.expert_load import UNIFORM, Routing
 from roofline.number import Number, added, exact, settled
-from roofline.operators.expert_chain import ExpertChain
 from roofline.operators.sizes import (
     ROUTED,
     RULES,
@@ -37,21 +37,26 @@ from roofline.operators.sizes import (
     sizes_of,
 )
 from roofline.operators.statements import statement_of
+from roofline.operators.stored import STORED, StoredOps
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.axes import Sizes
-from roofline.program.workload import Precision
-from roofline.timing.engine_choice import Launching, kernels_of, read_engine, unknown_kernels
+from roofline.program.workload import DTYPE_BYTES, Precision
+from roofline.timing.engine_choice import Launching, kernels_of, read_engine, unknown_kernels, unpacks_untimed
 from roofline.timing.machine import dtype_of
 from roofline.timing.networks import LinkUse, Network, band_of
 from roofline.timing.timing import PARTS, Timing
+from roofline.units import format_quantity
 from roofline.version import versions
 
 FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "low_s", "high_s", "bound_by",
            "share_latency", "share_compute", "share_memory", "share_link", "link_bytes")  # fmt: skip
 
 _PARTS = np.array(PARTS)
+
+_MATTERS = 0.05
+"""The part of a time from which a cache is worth a word."""
 
 
 @frozen(eq=False)
@@ -60,8 +65,8 @@ class OperatorPrediction:
 
     flops: contractions; vector_flops: elementwise work; bytes: compulsory traffic; intensity in FLOP/B, of the
     contractions. Shares sum to one; ``bound_by`` names the largest. ``kernels_dtype``: the dtype whose constants it
-    takes, where a recipe names another. A collective has the bytes that each device sends,
-    the form that is the fastest, and the network that it runs on.
+    takes, where a recipe names another, and ``recipe`` how operands are stored then. A collective has the bytes that
+    each device sends, the form that is the fastest, and the network that it runs on.
     """
 
     kind: str
@@ -90,13 +95,40 @@ class OperatorPrediction:
     count: int = 1
     routing: Routing = UNIFORM
     kernels_dtype: str = ""
+    recipe: Recipe | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         one = (f"this is on one of {self.count} devices",) if self.count > 1 and self.kind != "collective" else ()
         told = unknown_kernels(self.constants, self._kinds)
-        return (*one, *([told] if told else ()), *self.hardware.cautions)
+        warm = [self._warm] if self._warm else ()
+        return (*one, *warm, *self._stored, *([told] if told else ()), *self.hardware.cautions)
+
+    @property
+    def _warm(self) -> str:
+        """What to know where the last-level cache, not device memory, serves what was touched in the run before."""
+        dram_s = np.asarray(self.bytes, dtype=np.float64) / self.hardware.bandwidth
+        if self.network is not None or not np.any(dram_s - self.bound_s > _MATTERS * np.asarray(self.time_s)):
+            return ""
+        told = "a warm last-level cache serves what fits it, as when a kernel is run again and again"
+        return (
+            told
+            if dram_s.ndim
+            else f"{told}; from device memory alone {format_quantity(float(dram_s), 'time_s')} at best"
+        )
+
+    @property
+    def _stored(self) -> Iterator[str]:
+        """How a recipe stores the operands, and what of that was not timed."""
+        if self.recipe is None:
+            return
+        if untimed := unpacks_untimed(self.constants, self.recipe, experts=self.kind in ROUTED):
+            yield untimed
+        forms = {"weights": self.recipe.weights, "activations": self.recipe.activations}
+        yield from (f"{name} {form.name}: {form.words}" for name, form in forms.items() if form.is_narrow)
+        if self.kind in STORED and self.recipe.activations.is_narrow:
+            yield "what narrows the activations is a kernel of its own: op quantize"
 
     @property
     def band(self) -> tuple[float, float, str]:
@@ -163,7 +195,7 @@ def predict_op(
     the weights of topk experts, of which ``routing`` touches so many); attention batch, query, context, heads,
     kv_heads, head_dim, causal (true where it is left out; query and context are tokens; one query token is a decode
     step; ``value_dim`` where values are not as wide as keys); experts tokens, experts, topk, hidden, width (with a
-    gate, all between the router and the sum of what they said, as the engine runs it; dtype may be a recipe);
+    gate, all between the router and the sum of what they said, as the engine runs it);
     latent_attention batch, query, context, heads, latent_dim, rope_dim, head_dim, value_dim (its kernel: one query
     token attends to the latents, several to what is made of them); scan rule (delta_rule or mamba2), batch, query,
     key_heads, heads, key_dim, head_dim, chunk (64 where it is left out; one token is a step of the recurrence);
@@ -172,9 +204,10 @@ def predict_op(
     columns; collective operation (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what
     a device has before a scatter or after a gather), devices, of which there are as many as ``hardware`` names. Numbers
     and numpy arrays broadcast.
-    dtype: the device's default if left out. ``set`` edits fields of the device, as in
-    ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size, WorkloadError for a
-    dtype that the device lacks, SpecError for an unknown device.
+    dtype: the device's default if left out; of matmuls, grouped matmuls and experts a recipe too, such as w4a16, whose
+    scales are read, while what narrows activations before a lone matmul is ``quantize``. ``set`` edits fields of the
+    device, as in ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size,
+    WorkloadError for a dtype that the device lacks, SpecError for an unknown device.
 
     >>> up = predict_op("matmul", "h100", m=16, k=4096, n=14336)
     >>> up.flops, up.bytes, up.bound_by
@@ -283,7 +316,12 @@ class OperatorClock:
         """The prediction for checked sizes. Raises UsageError or WorkloadError for the dtype."""
         name = dtype or self.default_dtype
         if kind == "experts":
-            return self._time_experts(name, columns)
+            return self._time_stored(kind, name, columns, StoredOps.experts(columns, name, self.device, self.engine))
+        if kind in STORED and name not in self.device.dtypes():
+            return self._time_stored(kind, name, columns, StoredOps.matmul(kind, columns, name, self.device))
+        if kind not in STORED and name not in DTYPE_BYTES and names_recipe(name):
+            msg = f"dtype {name} says how weights are stored, and {kind} reads none; expected one such as bf16 or fp8"
+            raise UsageError(msg)
         precision = Precision(name, name, name)
         self.device.contraction_unit(name)
         some = next(iter(columns.values()))
@@ -296,21 +334,22 @@ class OperatorClock:
         found = OperatorPrediction(*asked, **figures, overrides=self.overrides, network=network, count=count)
         return replace(found, routing=self.routing)
 
-    def _time_experts(self, name: str, columns: Columns) -> OperatorPrediction:
-        """All kernels of experts, one after the other, for numbers or arrays of sizes."""
-        chain = ExpertChain.of(columns, name, self.device, self.engine)
-        sizes = {**chain.sizes, "X": self._touched(chain.sizes)}
-        array = isinstance(columns["tokens"], np.ndarray)
+    def _time_stored(self, kind: str, name: str, columns: Columns, stored: StoredOps) -> OperatorPrediction:
+        """All kernels of what a recipe stores, one after the other, for numbers or arrays of sizes."""
+        some = next(iter(columns.values()))
+        array = isinstance(some, np.ndarray)
+        sizes = {**stored.sizes, "X": self._touched(stored.sizes)} if kind in ROUTED else stored.sizes
         bound = sizes if array else {axis: exact(size) for axis, size in sizes.items()}
-        costs = [operator_cost(op, bound, chain.recipe.precision, decoding=True) for op in chain.ops]
-        how = Launching.of(self.engine, chain.device, self.constants.provenance)
-        timing = how.machine(chain.device, self.constants, None).step(costs)
-        figures = _read_only(_figures_of(costs, timing, columns["tokens"].shape if array else None))
-        used, own = self.constants.for_dtypes([chain.recipe.compute_dtype]), next(map(dtype_of, costs))
-        asked = ("experts", chain.device, name, self.engine, used, dict(columns))
+        costs = [operator_cost(op, bound, stored.recipe.precision, decoding=kind == "experts") for op in stored.ops]
+        costs = [replace(cost, alone=True) for cost in costs] if kind in STORED else costs
+        how = Launching.of(self.engine, stored.device, self.constants.provenance)
+        timing = how.machine(stored.device, self.constants, None).step(costs)
+        figures = _read_only(_figures_of(costs, timing, some.shape if array else None))
+        used, own = self.constants.for_dtypes([stored.recipe.compute_dtype]), next(map(dtype_of, costs))
+        asked = (kind, stored.device, name, self.engine, used, dict(columns))
         count = self.fleet.count if self.fleet else 1
         told = OperatorPrediction(*asked, **figures, overrides=self.overrides, count=count)
-        return replace(told, routing=self.routing, kernels_dtype=own)
+        return replace(told, routing=self.routing, kernels_dtype=own, recipe=stored.recipe)
 
     def _touched(self, sizes: Sizes) -> Number:
         """The experts that at least one token is sent to."""

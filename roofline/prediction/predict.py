@@ -39,7 +39,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
-from roofline.timing.engine_choice import caution, unknown_kernels
+from roofline.timing.engine_choice import caution, unknown_kernels, unpacks_untimed
 from roofline.timing.machine import kind_of
 from roofline.version import versions
 
@@ -245,10 +245,8 @@ class Prediction:
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
-        wide = self.recipe.compute_dtype
-        timed = (self.recipe.experts_only and self.constants.unpacks_experts(wide)) or self.constants.unpacks_blocks()
-        if unpacked := ", ".join(self.recipe.unpacked if self.constants.calibration and not timed else ()):
-            notes.append(f"no matmul that unpacks {unpacked} weights was timed: they take the constants of {wide} ones")
+        if unpacks := unpacks_untimed(self.constants, self.recipe, experts=self.recipe.experts_only):
+            notes.append(unpacks)
         if "conv" in self._kinds and self.constants.calibration and not self.constants.has_own("conv"):
             notes.append("convolutions take the constants of other operators: none was timed")
         if untimed := self._untimed_scans:

@@ -186,6 +186,15 @@ def unknown_kernels(constants: ConstantSet, kinds: Iterable[str]) -> str:
     return "; ".join(told)
 
 
+def unpacks_untimed(constants: ConstantSet, recipe: Recipe, *, experts: bool) -> str:
+    """What to know of matmuls that widen their weights, where none was timed; empty where some were, or none widen."""
+    wide = recipe.compute_dtype
+    timed = (experts and constants.unpacks_experts(wide)) or constants.unpacks_blocks()
+    unpacked = ", ".join(recipe.unpacked if constants.calibration and not timed else ())
+    told = f"no matmul that unpacks {unpacked} weights was timed: they take the constants of {wide} ones"
+    return told if unpacked else ""
+
+
 def _in_words(kind: str) -> str:
     """What a kind of constants does, whatever its phase."""
     if kind in EXPERTS:

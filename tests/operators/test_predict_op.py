@@ -119,6 +119,35 @@ def test_a_uniform_router_touches_an_expected_number_of_experts() -> None:
     assert both.time_s.tolist() == pytest.approx([one.time_s, many.time_s])
 
 
+@pytest.mark.parametrize("recipe", ["w4a16", "w8a8", "fp8-block", "mxfp4", "q8_0:16"])
+def test_a_matmul_of_a_recipe_is_that_of_a_model(recipe: str) -> None:
+    """FLOPs, bytes with scales and vector work of the same matmul in a step, whose input was narrowed before it."""
+    step = roofline.predict("llama-3.2-1b", "h100", batch=8, context=512, dtype=recipe).phases
+    (op,) = (op for phase in step.values() for op in phase.operators if op.name == "out_proj")
+    alone = predict_op("matmul", "h100", m=8, k=2048, n=2048, dtype=recipe, engine="vllm")
+    counts = (alone.flops, alone.bytes, alone.vector_flops)
+    assert [op.count * each for each in counts] == [op.figures.flops, op.figures.bytes, op.figures.vector_flops]
+    assert any(note.startswith("weights ") for note in alone.notes)
+    many = predict_op("matmul", "h100", m=np.array([8, 64]), k=2048, n=2048, dtype=recipe, engine="vllm")
+    assert many.time_s[0] == pytest.approx(alone.time_s)
+    assert many.time_s[1] > alone.time_s
+
+
+def test_a_recipe_of_what_reads_no_weights_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^dtype w4a16 says how weights are stored, and norm reads none"):
+        predict_op("norm", "h100", rows=8, columns=64, dtype="w4a16")
+    with pytest.raises(UsageError, match="expected w4a16"):
+        predict_op("matmul", "h100", m=8, k=64, n=64, dtype="int4")
+
+
+def test_an_answer_from_a_warm_cache_says_so() -> None:
+    """84 MB of keys lie in the 101 MB of an L40S's last-level cache when the kernel runs again; of 5.4 GB little does."""
+    sizes = {"batch": 1, "query": 1, "heads": 32, "kv_heads": 8, "head_dim": 40}
+    near, far = (predict_op("attention", "l40s", context=2**n, **sizes) for n in (16, 22))
+    assert "from device memory alone 97.1 us at best" in near.notes[0]
+    assert not any("cache" in note for note in far.notes)
+
+
 @pytest.mark.parametrize(
     ("kind", "library"),
     [("attention", "deepgemm"), ("matmul", "fa3"), ("grouped_matmul", "vllm"), ("scan", "fa2"), ("norm", "trtllm")],
