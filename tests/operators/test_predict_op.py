@@ -141,7 +141,7 @@ def test_a_recipe_of_what_reads_no_weights_is_refused() -> None:
 
 
 def test_an_answer_from_a_warm_cache_says_so() -> None:
-    """84 MB of keys lie in the 101 MB of an L40S's last-level cache when the kernel runs again; of 5.4 GB little does."""
+    """84 MB of keys lie in the 101 MB of an L40S's last-level cache when the kernel runs again."""
     sizes = {"batch": 1, "query": 1, "heads": 32, "kv_heads": 8, "head_dim": 40}
     near, far = (predict_op("attention", "l40s", context=2**n, **sizes) for n in (16, 22))
     assert "from device memory alone 97.1 us at best" in near.notes[0]
