@@ -29,6 +29,9 @@ from roofline.timing.timing import Timing, total
 
 TILE = 64.0
 """Rows of a tile; of 16 to 128 none fits better. [rows]"""
+PAIR_TILES = {"bf16": 128.0, "bf16_w4": 64.0, "fp8": 128.0, "fp8_block": 128.0, "fp8_w4": 256.0, "fp4": 256.0}
+"""Rows of the largest tile of TensorRT-LLM's batched GEMM (mxFp4BlockScaleMoe.cpp; FlashInfer's
+trtllm_fused_moe_kernel_launcher.cu). [rows]"""
 MOST_OF_CACHE = 14.7
 """What an L40 reads from its L2, per cycle and unit, in gpu-benches. [B/cycle]"""
 KINDS = ("grouped_matmul", "routed")
@@ -95,11 +98,15 @@ def fitted(sets: Sequence[ExpertSet], passes: float | None = None) -> Chain:
     measured = np.concatenate([part for *_, part in timed])
 
     free = FREE if passes is None else {**FREE, "routed_passes": Prior(passes, _ALIKE)}
-
-    gathered = {"gathered_rows": GATHERED[sets[0].library]} if sets[0].library in GATHERED else {}
+    library = sets[0].library
+    gathered = {"gathered_rows": GATHERED[library]} if library in GATHERED else {}
+    if library == "trtllm-gen":
+        tiles, free = {"pair_tiles.rows": PAIR_TILES[sets[0].dtype]}, {**free, "pair_tiles.tail": Prior(0.5, 1.0)}
+    else:
+        tiles = {"group_tail": TILE}
 
     def chain_with(values: Mapping[str, float]) -> Chain:
-        grouped = Constants(vector=0.65, special=0.9).replaced({"p": 2.0, "group_tail": TILE, **gathered, **values})
+        grouped = Constants(vector=0.65, special=0.9).replaced({"p": 2.0, **tiles, **gathered, **values})
         chain = chain_of(grouped, values["routed_passes"] if passes is None else passes)
         return moved(chain, sets[0].device, sets[0].device)
 

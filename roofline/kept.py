@@ -11,10 +11,24 @@ from typing import TypeAlias
 import numpy as np
 
 from roofline.classes import frozen
-from roofline.number import Grid, Number, is_remembering, maximum, minimum, ratio, remembered, where
+from roofline.number import (
+    Grid,
+    Number,
+    added,
+    ceil_div,
+    is_remembering,
+    is_symbolic,
+    maximum,
+    minimum,
+    ratio,
+    remembered,
+    where,
+)
 
 Table: TypeAlias = tuple[float, ...]
 """Plain numbers that say which of many functions is meant: what it searches, its exponent."""
+
+_WHOLE = 10**15  # beyond any number of tokens or rows
 
 PLACES = ("first", "second", "third")
 """Which number is meant of several that a function returns."""
@@ -28,6 +42,10 @@ def padded(number: Number, sizes: Table) -> Number:
     """
     if is_remembering(number):
         return remembered("padded", number, sizes)
+    if is_symbolic(number):
+        above = [(minimum(1, ceil_div(maximum(number - size, 0), _WHOLE)), size) for size in sizes]
+        steps = [beyond * (larger - size) for (beyond, size), larger in zip(above, (*sizes[1:], number), strict=True)]
+        return sizes[0] + added(steps)
     if isinstance(number, np.ndarray):
         larger = np.asarray([*sizes, np.inf])[np.searchsorted(sizes, number)]
         return np.where(np.isinf(larger), number, larger)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,14 @@ def test_a_number_beyond_all_sizes_is_itself() -> None:
     sizes = (1.0, 2.0, 4.0)
     assert [padded(each, sizes) for each in (0.5, 4.0, 4.5)] == [1.0, 4.0, 4.5]
     assert padded(np.array([0.5, 4.0, 4.5]), sizes).tolist() == [1.0, 4.0, 4.5]
+
+
+def test_symbols_are_padded_as_numbers_are() -> None:
+    rows = sympy.Symbol("rows", positive=True)
+    found = padded(rows, (8.0, 16.0, 32.0))
+    assert isinstance(found, sympy.Expr)
+    for number in (0.5, 8.0, 8.25, 16.0, 31.0, 32.0, 33.5):
+        assert float(found.subs(rows, number)) == padded(number, (8.0, 16.0, 32.0))
 
 
 def test_a_recording_holds_each_search_once() -> None:

@@ -216,7 +216,7 @@ def _unspread(own: KindConstants) -> KindConstants:
         field: {name: _unspread(each) for name, each in getattr(own, field).items()}
         for field in ("dtypes", "libraries")
     }
-    by_unit = dict.fromkeys(("group_blocks", "tiles", "split_k", "least_tile"))
+    by_unit = dict.fromkeys(("group_blocks", "pair_tiles", "tiles", "split_k", "least_tile"))
     return own.model_copy(update=by_unit | inner)
 
 

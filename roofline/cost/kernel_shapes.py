@@ -41,8 +41,8 @@ class GroupedShape:
     have. nested: whether scales of their blocks have scales too. columns: of an expert's output. blocked: whether
     blocks of weights have scales of their own. packed: whether they are stored in 4 bits or fewer, and multiplied in
     more. written_bytes: what its outputs alone move. spread: pairs of a token and any expert, wherever it is, for each
-    pair of them at hand. Of the first matmul of a mixture, and 0 of the others: tokens, which are sorted by expert
-    before it, experts at hand, and row_bytes of a token's copy for one of its experts.
+    pair of them at hand. held: experts at hand, touched or not. Of the first matmul of a mixture, and 0 of the others:
+    tokens, which are sorted by expert before it, experts at hand, and row_bytes of a token's copy for one of them.
     """
 
     groups: Number
@@ -58,6 +58,7 @@ class GroupedShape:
     nested: bool = field(default=False, compare=False, repr=False)
     written_bytes: Number = field(default=0, compare=False, repr=False)
     spread: Number = field(default=1, compare=False, repr=False)
+    held: Number = field(default=0, compare=False, repr=False)
 
 
 @frozen
@@ -227,12 +228,12 @@ def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor]
     groups, blocked = size_of("X", sizes), _is_blocked(op)
     whole = GroupedShape(groups, rows, moved, blocked, packed=packed, columns=columns, unpacked=unpacked)
     written = added(tensor.elements(sizes) * width(tensor) for part in parts for tensor in part.writes)
-    whole = replace(whole, nested=_is_nested(first), written_bytes=written)
+    whole = replace(whole, nested=_is_nested(first), written_bytes=written, held=size_of("E", sizes))
     if "A" in x.letters:
         return whole
     tokens = _size([letter for letter in x.letters if letter not in first.letters], sizes)
     depth = _size([letter for letter in x.letters if letter in first.letters], sizes)
-    return replace(whole, tokens=tokens, experts=size_of("E", sizes), row_bytes=depth * width(x))
+    return replace(whole, tokens=tokens, experts=whole.held, row_bytes=depth * width(x))
 
 
 def _is_narrow(weight: Tensor, x: Tensor, width: Callable[[Tensor], Number]) -> bool:

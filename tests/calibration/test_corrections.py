@@ -160,13 +160,13 @@ KERNELS = [
     cost("matmul", 2.0 * 128 * 65536, 1.7e7, MatmulShape(1.0, 128.0, 65536.0, 1.7e7)),
     replace(cost("matmul", 2.0 * 5000 * 700, 1e7, MatmulShape(1.0, 5000.0, 700.0, 7e6)), weight_sets=2),
     cost("matmul", 2.0 * 300 * 5000 * 700, 5e6, MatmulShape(300.0, 5000.0, 700.0, 2e6, narrow=1)),
-    cost("matmul", 2.0 * 16 * 5000 * 700, 6e7, GroupedShape(8.0, 16.0)),
+    cost("matmul", 2.0 * 16 * 5000 * 700, 6e7, GroupedShape(8.0, 16.0, columns=700.0, held=8.0)),
     replace(
         cost(
             "matmul",
             2.0 * 16 * 5000 * 700,
             6e7,
-            GroupedShape(8.0, 16.0, 5e7, tokens=16.0, experts=8.0, row_bytes=1400.0, columns=5000.0),
+            GroupedShape(8.0, 16.0, 5e7, tokens=16.0, experts=8.0, row_bytes=1400.0, columns=5000.0, held=8.0),
         ),
         alone=True,
     ),

@@ -89,6 +89,26 @@ def test_blocks_of_tiles_are_latency_beside_the_traffic() -> None:
     assert all(time.latency_s > 0.99 * time.time_s for time in times)
 
 
+def test_tiles_are_as_high_as_all_pairs_of_the_step_would_fill() -> None:
+    """One of four pairs of each token is at hand: 200 rows for 8 experts, whose 800 pairs choose a tile of 128."""
+    constants = CHAIN.without("group_tail").replaced(
+        {"pair_tiles.rows": 128.0, "pair_tiles.tail": 0.5, "compute": 1e-5}
+    )
+    (up, *_), (alone, *_) = (
+        [
+            operator_cost(replace(op, local=local), {**SIZES, "B": 200, "F": 320}, BF16)
+            for op in experts(function="silu")
+        ]
+        for local in ({"A": 1}, {})
+    )
+    blocks = 5 * 5  # a tile of rows for each of 5 experts, of 640 columns
+    work = 2 * 64 * 640 * 5 * 128 * (1 + 0.5 * H100.unit_count / blocks)
+    told = time_operator(up, H100, constants)
+    assert told.compute_s == pytest.approx(work / (1e-5 * H100.contraction_unit("bf16")[1]), rel=1e-2)
+    few = constants.replaced({"pair_tiles.rows": 16.0})
+    assert time_operator(up, H100, few).time_s < told.time_s < time_operator(alone, H100, constants).time_s
+
+
 def test_the_bound_counts_what_is_compulsory_once() -> None:
     up, *_ = chain()
     assert isinstance(up.shape, GroupedShape)

@@ -32,6 +32,7 @@ from roofline.calibration.corrections.experts import (
     GatheredRows,
     GroupBlocks,
     GroupTail,
+    PairTiles,
     RoutedPasses,
 )
 from roofline.calibration.corrections.matmuls import (
@@ -81,6 +82,7 @@ class Corrections(Data):
     spill_columns: SpillColumns | None = None
     group_rows: GroupRows | None = None
     group_tail: GroupTail | None = None
+    pair_tiles: PairTiles | None = None
     group_blocks: GroupBlocks | None = None
     routed_passes: RoutedPasses | None = None
     gathered_rows: GatheredRows | None = None

@@ -26,6 +26,7 @@ from roofline.timing.kernels.attention_tiles import heads_alone_s, new_bytes, qu
 from roofline.timing.kernels.scans import chunks_s, issued_s
 from roofline.timing.kernels.tiles import units_of
 from roofline.timing.kernels.traffic import moved_bytes
+from roofline.timing.kernels.work import pair_tile
 from roofline.timing.rates import Rates
 
 _ALONE = (AttentionShape, ScanShape, ConvolutionShape, RowShape)  # what runs on its operands, again and again
@@ -68,7 +69,9 @@ def _blocks_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     blocks, shape = constants.corrections.group_blocks, cost.shape
     if blocks is None or not isinstance(shape, GroupedShape):
         return 0
-    count = blocks.count(as_float(shape.groups), as_float(shape.rows), as_float(shape.columns))
+    sizes = as_float(shape.groups), as_float(shape.rows), as_float(shape.columns)
+    by_pairs = constants.corrections.pair_tiles
+    count = blocks.count(*sizes, pair_tile(shape, by_pairs)) if by_pairs else blocks.count(*sizes)
     return blocks.seconds(count, units_of(hardware))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from roofline.calibration.corrections.experts import PairTiles
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
 from roofline.number import Number, as_float
+from roofline.timing.kernels.tiles import units_of
 from roofline.timing.rates import Rates
 
 
@@ -14,6 +16,8 @@ def work_factor(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
     shape = cost.shape
     if isinstance(shape, GroupedShape) and corrections.group_rows:
         return corrections.group_rows.factor(as_float(shape.groups), as_float(shape.rows))
+    if isinstance(shape, GroupedShape) and corrections.pair_tiles:
+        return _pair_factor(shape, rates, corrections.pair_tiles)
     if isinstance(shape, GroupedShape) and corrections.group_tail:
         return corrections.group_tail.factor(as_float(shape.groups), as_float(shape.rows))
     if isinstance(shape, MatmulShape):
@@ -21,6 +25,16 @@ def work_factor(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
     if isinstance(shape, AttentionShape):
         return _attention_factor(cost, shape, corrections)
     return 1.0
+
+
+def _pair_factor(shape: GroupedShape, rates: Rates, tiles: PairTiles) -> Number:
+    groups, rows, columns = (as_float(size) for size in (shape.groups, shape.rows, shape.columns))
+    return tiles.factor(groups, rows, pair_tile(shape, tiles), columns, units_of(rates))
+
+
+def pair_tile(shape: GroupedShape, tiles: PairTiles) -> Number:
+    """Rows of a tile of a grouped matmul, which all pairs of the step choose."""
+    return tiles.tile(as_float(shape.rows) * as_float(shape.spread) / as_float(shape.held))
 
 
 def _attention_factor(cost: Cost, shape: AttentionShape, corrections: Corrections) -> Number:
