@@ -198,7 +198,7 @@ class ConstantSet:
         told = {dtype for kind in kinds for place in (kind, *kind.libraries.values()) for dtype in place.dtypes}
         if not told.isdisjoint(asked):
             return self
-        return ConstantSet.from_calibration(self.otherwise).using(self.kernels)
+        return _of_class(Same(self.otherwise)).using(self.kernels)
 
     def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
         """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...).
@@ -297,6 +297,12 @@ class ConstantSet:
         """The constants of a file, and of its device's class for dtypes that it was not measured in."""
         provenance: Provenance = "calibrated" if data.extends else "class"
         return cls(provenance, data.name, data.band.low, data.band.high, data.band.evidence, data, otherwise or data)
+
+
+@functools.lru_cache(maxsize=256)
+def _of_class(data: Same[Calibration]) -> ConstantSet:
+    """One object each, since memos key on it."""
+    return ConstantSet.from_calibration(data.it)
 
 
 def load_constants(calibration_class: str, provenance: Provenance | None = None) -> ConstantSet:

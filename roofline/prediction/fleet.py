@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from functools import lru_cache
 from pathlib import Path
 
 from roofline.calibration.calibration_file import Calibration
@@ -15,6 +16,7 @@ from roofline.hardware.fields import Link
 from roofline.hardware.library import is_system, parted
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import LinkName, System, load_system
+from roofline.identity import Same
 from roofline.options.groups import Degrees
 from roofline.parallelism.dimensions import OWN, given_degrees
 from roofline.parallelism.layout import Layout
@@ -41,7 +43,20 @@ class Fleet:
 
     def network(self, device: HardwareSpec, count: int, constants: ConstantSet) -> Network | None:
         """The network of ``count`` of its devices; None for one."""
-        return network_of(device, count, self.links, constants, self.use) if count > 1 else None
+        links = tuple((name, Same(link)) for name, link in self.links.items())
+        return _network(Same(device), count, links, Same(constants), self.use) if count > 1 else None
+
+
+@lru_cache(maxsize=256)
+def _network(
+    device: Same[HardwareSpec],
+    count: int,
+    links: tuple[tuple[str, Same[Link]], ...],
+    constants: Same[ConstantSet],
+    use: LinkUse,
+) -> Network:
+    """One object each, since memos key on it."""
+    return network_of(device.it, count, {name: link.it for name, link in links}, constants.it, use)
 
 
 def names_several(hardware: object) -> bool:

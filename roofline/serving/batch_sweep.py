@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import lru_cache
 from math import log
 from typing import Any
 
 import numpy as np
 
 from roofline.calibration.constants import ConstantSet, device_names
-from roofline.calibration.provenance import class_of, read_constants
+from roofline.calibration.provenance import constants_of, read_constants
 from roofline.classes import frozen
+from roofline.compression.adapters import Adapters, beside
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Recipe
+from roofline.engines.engine import Engine
 from roofline.errors import WorkloadError
 from roofline.hardware.spec import HardwareSpec
+from roofline.identity import Same
 from roofline.models.model import Model
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import stage_programs
 from roofline.prediction.launch_degrees import can_launch
 from roofline.program.conventions import Conventions
+from roofline.program.merging import run_by
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+from roofline.program.traffic.traffic import Traffic
+from roofline.program.workload import Precision
 from roofline.serving.batched_steps import Stages, StepTimer
 from roofline.serving.continuous_batching import Drafts, Load, SteadyState, steady_state
 from roofline.serving.curve import Curve, Served, groups_of
@@ -36,7 +43,7 @@ from roofline.serving.replica_layouts import ONE, ranks_of, replica_layouts, rep
 from roofline.serving.scenario import Question, Running
 from roofline.timing.device_stacks import grouped
 from roofline.timing.dtype_support import computing_device
-from roofline.timing.engine_choice import unknown_kernels
+from roofline.timing.engine_choice import Launching, unknown_kernels
 from roofline.timing.networks import LinkUse, Network
 
 MOST = 4096
@@ -50,6 +57,9 @@ CHUNKS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 
 _WORTH = 1.05
 """By how much more is served another chunk is taken for the engine's own."""
+
+_FEW = 8192
+"""The most devices x batches of a state that is kept for a question with the same in it: a megabyte."""
 
 
 def curves(
@@ -168,16 +178,14 @@ def _curves(
         batches_of = _always(shared)
     misfit = [at for at, numbers in enumerate(most) if all(number == 0 for number in numbers)]
     fitting = [at for at in range(len(jobs)) if at not in misfit]
-    fit = {jobs[at].kind for at in fitting}
-    loads = {kind: _load(question, programs[kind], kinds[kind], batches_of(kinds[kind]), chunks[kind]) for kind in fit}
+    fit = list(dict.fromkeys(jobs[at].kind for at in fitting))
+    fitting.sort(key=lambda at: fit.index(jobs[at].kind))  # all of one kind follow from the same steps
+    steps = {kind: _steps(question, programs[kind], kinds[kind], batches_of(kinds[kind]), chunks[kind]) for kind in fit}
     for at, problem in _problems(question, jobs, [held[job.kind][0] for job in jobs], misfit).items():
         found.append(_curve(question, jobs[at], held[jobs[at].kind][0], 0, None, 0, problem))
     for places, constants in grouped(fitting, lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
-        stages = Stages.of(programs[first.kind], first.layout)
-        devices, load = [jobs[at].device for at in places], loads[first.kind]
-        timer = StepTimer.of(devices, constants, first.running.launching, first.network, stages)
-        group = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
+        group = steps[first.kind].on([jobs[at].device for at in places], constants, first)
         states = group.of_groups(groups_of(first.layout)).parts(len(chunks[first.kind]))
         for row, at in enumerate(places):
             parts = zip(chunks[first.kind], held[first.kind], most[at], states, strict=True)
@@ -267,21 +275,82 @@ def _stored(question: Question, model: Model, job: _Job) -> Program:
     """A model as it is stored, and as its engine runs it."""
     conventions = Conventions.run_by(job.running.engine, job.running.attention, question.asked)
     adapters = question.adapters if model is question.model else None  # a draft has none
-    return job.running.run(quantized(model.program(conventions), job.recipe), adapters)
+    return _run_by(Same(job.running.engine), Same(model.program(conventions)), job.recipe, adapters)
 
 
-def _load(
+@lru_cache(maxsize=128)
+def _run_by(engine: Same[Engine], program: Same[Program], recipe: Recipe, adapters: Adapters | None) -> Program:
+    return run_by(engine.it, quantized(program.it, recipe), beside(adapters))
+
+
+@frozen
+class _Steps:
+    """What the steps of replicas follow from: what stays the same from question to question as itself."""
+
+    program: Same[Program]
+    engine: Same[Engine]
+    draft: Same[Program | None]
+    drafted: tuple[int, float] | None
+    recipe: Recipe
+    layout: Layout
+    traffic: Traffic
+    batches: tuple[float, ...]
+    chunks: tuple[int | None, ...]
+    only: Phase | None
+    first: Phase
+    chunk: int | None
+
+    def on(self, devices: Sequence[HardwareSpec], constants: Sequence[ConstantSet], job: _Job) -> SteadyState:
+        """The state of devices side by side, each with its constants, that share what is left of a job."""
+        few = len(devices) * len(self.batches) * len(self.chunks) <= _FEW
+        state = _state if few else _state.__wrapped__
+        stack = tuple(Same(each) for each in devices), tuple(Same(each) for each in constants)
+        found: SteadyState = state(self, *stack, job.running.launching, Same(job.network))
+        return found
+
+    def load(self) -> Load | PrefillLoad | DecodeLoad | PassLoad:
+        """The steps as costs."""
+        program, precision, traffic, engine = self.program.it, self.recipe.precision, self.traffic, self.engine.it
+        if traffic.reads:
+            return PassLoad.of(program, precision, traffic, self.batches, self.first, engine, self.chunk)
+        drafts = Drafts(*self.drafted, self.draft.it, precision, engine) if self.drafted else None
+        asked = program, precision, traffic, self.batches
+        if self.only is None:
+            return Load.of(*asked, self.chunks, drafts, engine, self.layout)
+        return (PrefillLoad if self.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts, engine)
+
+
+@lru_cache(maxsize=1)
+def _load(steps: _Steps) -> Load | PrefillLoad | DecodeLoad | PassLoad:
+    """The steps of a kind, for all devices that take them one after the other."""
+    return steps.load()
+
+
+@lru_cache(maxsize=128)
+def _state(
+    steps: _Steps, devices: tuple[Same[HardwareSpec], ...], constants: tuple[Same[ConstantSet], ...],
+    launching: Launching, network: Same[Network | None],
+) -> SteadyState:  # fmt: skip
+    """The state of replicas, which the next question often asks for again: at another price, load or target."""
+    stages, load = Stages.of(steps.program.it, steps.layout), _load(steps)
+    timer = StepTimer.of([each.it for each in devices], [each.it for each in constants], launching, network.it, stages)
+    found = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
+    grids = (getattr(found, each.name) for each in fields(found) if each.name != "shares")
+    for grid in (*grids, *found.shares.values()):
+        grid.setflags(write=False)  # others see the same
+    return found
+
+
+def _steps(
     question: Question, program: Program, job: _Job, batches: Sequence[float], chunks: Sequence[int | None]
-) -> Load | PrefillLoad | DecodeLoad | PassLoad:
+) -> _Steps:
     """The steps of what replicas do."""
-    if question.traffic.reads:
-        engine, chunk = job.running.engine, job.running.chunk
-        precision, phase = job.recipe.precision, question.model.phases[0]
-        return PassLoad.of(program, precision, question.traffic, batches, phase, engine, chunk)
-    asked, drafts = (program, job.recipe.precision, question.traffic, batches), _drafts(question, job)
-    if question.only is None:
-        return Load.of(*asked, chunks, drafts, job.running.engine, job.layout)
-    return (PrefillLoad if question.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts, job.running.engine)
+    drafts, running = None if question.traffic.reads else _drafts(question, job), job.running
+    return _Steps(
+        Same(program), Same(running.engine), Same(drafts.program if drafts else None),
+        (drafts.tokens, drafts.yielded) if drafts else None, job.recipe, job.layout, question.traffic,
+        tuple(batches), tuple(chunks), question.only, question.model.phases[0], running.chunk,
+    )  # fmt: skip
 
 
 def _drafts(question: Question, job: _Job) -> Drafts | None:
@@ -316,7 +385,15 @@ def _occupancies(question: Question, program: Program, job: _Job, chunks: Sequen
     prompts, most = question.only is None, engine.pass_tokens
     if most is not None and most < max(question.traffic.prompt.tokens):  # so much of a prompt that is read by itself
         chunks = [most if tokens is None else tokens for tokens in chunks]
-    return occupancies_of(program, precision, question.traffic, chunks, engine.kv_block, prompts=prompts)
+    return list(_held_by(Same(program), precision, question.traffic, tuple(chunks), engine.kv_block, prompts))
+
+
+@lru_cache(maxsize=512)
+def _held_by(
+    program: Same[Program], precision: Precision, traffic: Traffic, chunks: tuple[int | None, ...], kv_block: int,
+    prompts: bool,
+) -> tuple[Occupancy, ...]:  # fmt: skip
+    return tuple(occupancies_of(program.it, precision, traffic, chunks, kv_block, prompts=prompts))
 
 
 def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
@@ -417,6 +494,6 @@ def constants_for(question: Question) -> Callable[[Hardware], ConstantSet]:
         own = each.own is not None or device.name in calibrated
         if asked not in (None, "class") or (asked is None and own):
             return read_constants(question.asked, device, each.own)
-        return ConstantSet.from_calibration(class_of(device))
+        return constants_of(device, "class")
 
     return of

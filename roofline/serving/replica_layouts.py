@@ -9,7 +9,9 @@ each decode another group of sequences at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
+from roofline.identity import Same
 from roofline.parallelism.dimensions import divisors
 from roofline.parallelism.divisibility import can_split
 from roofline.parallelism.layout import Layout
@@ -49,7 +51,13 @@ def ranks_of(layout: Layout) -> int:
 
 def replica_program(program: Program, layout: Layout) -> Program:
     """What each device of a replica runs, collectives among it; the stages of a pipeline one after the other."""
-    return program if layout == ONE else shard(program, layout)
+    return program if layout == ONE else _sharded(Same(program), layout)
+
+
+@lru_cache(maxsize=256)
+def _sharded(program: Same[Program], layout: Layout) -> Program:
+    """One object each, since memos key on it."""
+    return shard(program.it, layout)
 
 
 def _candidates(devices: int) -> Iterator[Layout]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Unpack
 
 from roofline.calibration.kernels import Kernels
 from roofline.classes import frozen
-from roofline.compression.adapters import Adapters, beside, read_adapters
+from roofline.compression.adapters import Adapters, read_adapters
 from roofline.compression.recipes import Recipe
 from roofline.cost.cost import step_cost
 from roofline.cost.kernel_shapes import is_latent
@@ -18,6 +19,7 @@ from roofline.engines.fields import ANY
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
+from roofline.identity import Same
 from roofline.layers.expert_load import check_routed, note_of
 from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
@@ -28,7 +30,6 @@ from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, engine_for, recipe_under
 from roofline.prediction.shown import made_by, shown_by
 from roofline.program.conventions import Conventions, check_fusion
-from roofline.program.merging import run_by
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic.asked import read_passes, read_traffic
@@ -83,7 +84,7 @@ class Running:
 
     def with_halves(self) -> Running:
         """The same with two-batch overlap."""
-        return replace(self, engine=self.engine.model_copy(update={"two_batches": True}), cut=True)
+        return replace(self, engine=_with_halves(Same(self.engine)), cut=True)
 
     @property
     def attention(self) -> Attention:
@@ -106,16 +107,18 @@ class Running:
         told = (self.engine.words, *fused, *(() if self.encodes else (prompts,)), *halves, self.reserve.words)
         return ", ".join(told)
 
-    def run(self, program: Program, adapters: Adapters | None = None) -> Program:
-        """A program as it is stored, merged and folded, and its adapters."""
-        return run_by(self.engine, program, beside(adapters))
-
     def to_dict(self) -> dict[str, Any]:
         """The engine as JSON has it, with what of it serving depends on."""
         kept = {"memory_share": 1 - self.reserve.share, "reserve_bytes": self.reserve.size}
         return {**engine_in_json(self.engine), "kernels": self.kernels.attention, "chunk": self.chunk or 0,
                 "chunk_searched": self.usual is not None, "two_batches": self.engine.two_batches,
                 "two_batches_searched": self.cut, **kept}  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _with_halves(engine: Same[Engine]) -> Engine:
+    """The engine with two-batch overlap: one object each, since memos key on it."""
+    return engine.it.model_copy(update={"two_batches": True})
 
 
 @frozen
