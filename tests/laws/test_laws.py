@@ -18,6 +18,7 @@ from roofline.calibration.constants import ConstantSet
 from roofline.calibration.corrections.memory import cache_bandwidth
 from roofline.cost.cost import step_cost
 from roofline.cost.residency import footprint
+from roofline.engines.library import load_engine
 from roofline.hardware.loading import hardware_names, load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model, load_model
@@ -69,6 +70,15 @@ def known_dtypes(device: HardwareSpec) -> list[str]:
     return [dtype for dtype in DTYPE_BYTES if dtype in device.dtypes() and dtype not in ("fp4", "fp6", "int4")]
 
 
+SERVED = {
+    name: [
+        engine.name
+        for engine in map(load_engine, ("vllm", "sglang"))
+        if any(set(each.split()) <= device.words for each in engine.devices)
+    ]
+    for name, device in DEVICES.items()
+}
+"""Which of two engines for serving run on a device."""
 STORED = {"engine.attention": "materialised"}
 
 
@@ -76,8 +86,8 @@ STORED = {"engine.attention": "materialised"}
 def cases(draw: st.DrawFn) -> Case:
     """A small random network or a preset, on one of the shipped devices."""
     small = st.one_of(llama_configs(), bert_configs()).map(load_model)
-    model = draw(small | st.sampled_from(list(PRESETS.values())))
-    device = draw(st.sampled_from(list(DEVICES.values())))
+    model = draw(small | st.sampled_from(list(PRESETS)).map(PRESETS.__getitem__))  # names: all are hashed at each draw
+    device = DEVICES[draw(st.sampled_from(list(DEVICES)))]
     longest = model.lengths.positions
     alone = model.generates and model.lengths.decoder_start is None  # what it generates follows the prompt
     shortest = longest if model.lengths.whole else 1
@@ -90,7 +100,7 @@ def cases(draw: st.DrawFn) -> Case:
         keywords["generate"] = draw(st.integers(1, min(64, Case(model, device, keywords).room)))
     keywords["count"] = draw(st.sampled_from(("attended", "square")))
     keywords["lm_head"] = draw(st.sampled_from(("last", "all")))
-    served = ("vllm", "sglang") if "nvidia" in device.words and set(model.phases) == {"prefill", "decode"} else ()
+    served = SERVED[device.name] if "nvidia" in device.words and set(model.phases) == {"prefill", "decode"} else ()
     keywords["engine"] = draw(st.sampled_from((None, "torch-compile", "transformers", *served)))
     keywords["set"] = draw(st.sampled_from((None, STORED)))
     keywords["constants"] = draw(st.sampled_from((None, "datasheet", "class")))
