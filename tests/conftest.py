@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+os.environ.setdefault("SYMPY_CACHE_SIZE", "50000")  # expressions that are kept: 1000 by itself, a few formulas
 
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
@@ -29,9 +30,12 @@ _NEEDED = "torch or transformers is not installed: pip install -e '.[torch]' run
 
 _YOUNG = 100_000  # objects made before the collector looks for garbage: 700 by itself
 
+gc.disable()  # while tests are collected, all of which stay
+
 
 def pytest_collection_finish() -> None:
     """What is loaded by now stays: the collector need not go through it again and again, a fifth of all time."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, 20, 50)
