@@ -1,22 +1,27 @@
 """Whole deployments that others measured, ``measured/serving``, each beside what ``compare`` says of it.
 
 Prefill and decode on the same devices, one replica, so many requests in flight: time per output token. The rows say
-neither what the KV cache is kept in nor how a mixture is stored, and of lengths the longest: that is read from the
-scripts that measured them, those of Llama-3.1-70B, DeepSeek-R1 and gpt-oss-120b in github SemiAnalysisAI/InferenceX,
-benchmarks/*.sh of October 2025 to March 2026.
+neither what the KV cache is kept in nor how a mixture is stored, nor whether the engine decoded speculatively, and of
+lengths the longest: that is read from the scripts that measured them, those of Llama-3.1-70B, DeepSeek-R1 and
+gpt-oss-120b in github SemiAnalysisAI/InferenceX, benchmarks/*.sh of October 2025 to March 2026, and from the log of
+what was run, perf-changelog.yaml. Speculative rows are left out, since how many tokens were accepted is not known.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from roofline.compression.modules import Modules
+from roofline.compression.recipes import Checkpoint
+from roofline.models.model import Model, load_model
 from roofline.number import Grid
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve
@@ -39,8 +44,16 @@ _PUBLISHED = {("gpt-oss-120b", "fp4"), ("deepseek-v3", "fp8")}
 """Served from the file that its makers published: MXFP4 in experts alone, and FP8 in blocks."""
 _IN_8_BITS = "mxfp4:mxfp8+experts"
 """What both engines multiply such experts in on Blackwell; on Hopper it is 16 bits."""
+_WIDE = Modules(("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa"))
+_OF_OTHERS = {("deepseek-v3", "fp4"): Checkpoint("nvfp4", ((_WIDE, ""),))}
+"""Served from a file of others: nvidia/DeepSeek-R1-0528-FP4-v2, of whose attention the last projection is narrow."""
 _CACHE_AS_PUBLISHED = {("gpt-oss-120b", "h100"), ("gpt-oss-120b", "h200"), ("qwen3-32b", "h100")}
-"""Whose scripts leave the KV cache in 16 bits, or are not known; all others ask for fp8."""
+"""Whose scripts leave the KV cache in 16 bits, or are not known; all others ask for fp8, but SGLang's on H200."""
+_SPECULATIVE = "1.2.0rc6.post3"
+"""Of TensorRT-LLM, the version under which DeepSeek-R1 was run with multi-token prediction alone (pull requests 632 and
+642 of InferenceX); plainly it ran under 1.2.0rc6.post2 and before (594, 620)."""
+_BOTH_WAYS = ("1.1.0rc2.post2", "2026-01-14")
+"""A version that ran both plainly and speculatively; on this day what pull request 392 had added, the latter."""
 _PLAIN_NORMS = ("", "0.12.0")
 """Versions of vLLM that norm in the kernel of an all-reduce only if asked, as these scripts do on Blackwell alone.
 TensorRT-LLM does so for Llama (modeling_llama.py), and not for Qwen3 (modeling_qwen3.py)."""
@@ -100,14 +113,27 @@ class Deployment:
     @property
     def dtype(self) -> str | None:
         """The recipe of the numbers; None: as published."""
+        if self.of_others:
+            return None
         if (self.model, self.precision) in _PUBLISHED:
             return _IN_8_BITS if (self.model, self.hardware) == ("gpt-oss-120b", "b200") else None
         return {"": None, "fp8": "fp8", "fp4": "nvfp4"}[self.precision]
 
     @property
+    def of_others(self) -> Checkpoint | None:
+        """How a file that was served stores it; None: it was the makers' own, or all of it in one recipe."""
+        return _OF_OTHERS.get((self.model, self.precision))
+
+    @property
+    def served_model(self) -> Model:
+        """The model as the file that was served has it."""
+        return _model(self.model, self.of_others)
+
+    @property
     def kv_dtype(self) -> str | None:
         """What the KV cache is kept in; None: as the model is."""
-        return None if self.pair in _CACHE_AS_PUBLISHED else "fp8"
+        plain = self.pair in _CACHE_AS_PUBLISHED or (self.engine, self.hardware) == ("sglang", "h200")
+        return None if plain else "fp8"
 
     @property
     def how(self) -> dict[str, Any]:
@@ -128,7 +154,8 @@ def load_deployments(data: Path, most: int = MOST_IN_FLIGHT) -> list[Deployment]
     """The rows up to ``most`` in flight without pipelines and without attention in data parallel."""
     with (data / "serving" / "serving.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [_deployment(row) for row in rows if _taken(row, most)]
+    plain = [row for row in rows if not _speculates(row)]
+    return [_deployment(row) for row in _slower_of_both(plain) if _taken(row, most)]
 
 
 def halves(rows: Iterable[Deployment]) -> tuple[list[Deployment], list[Deployment]]:
@@ -136,6 +163,35 @@ def halves(rows: Iterable[Deployment]) -> tuple[list[Deployment], list[Deploymen
     rows = list(rows)
     first = sorted({row.pair for row in rows})[::2]
     return [row for row in rows if row.pair in first], [row for row in rows if row.pair not in first]
+
+
+@cache
+def _model(name: str, stored: Checkpoint | None) -> Model:
+    found = load_model(name)
+    return found if stored is None else replace(found, checkpoint=stored)
+
+
+def _speculates(row: Mapping[str, str]) -> bool:
+    """Whether TensorRT-LLM drafted tokens by multi-token prediction."""
+    if (row["backend"], _MODELS[row["model_path"]]) != ("trtllm", "deepseek-v3"):
+        return False
+    return row["backend_version"] == _SPECULATIVE or (row["backend_version"], row["measured"]) == _BOTH_WAYS
+
+
+def _slower_of_both(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The rows, but where one version ran both ways on one day, of two that are asked alike the slower, and none alone.
+
+    SGLang 0.5.9 so ran DeepSeek-R1 in fp8 on 8 B200: dsr1-fp8-b200-sglang, and -mtp, up to 512 in flight.
+    """
+    kept, unclear = [], dict[tuple[str, ...], list[Mapping[str, str]]]()
+    for row in rows:
+        where = row["backend"], row["system"], row["precision"], row["tp_size"], row["backend_version"]
+        if where != ("sglang", "b200_sxm", "fp8", "8", "0.5.9"):
+            kept.append(row)
+        else:
+            unclear.setdefault((row["isl"], row["osl"], row["concurrency"]), []).append(row)
+    pairs = (found for found in unclear.values() if len(found) > 1)
+    return kept + [max(found, key=lambda row: float(row["tpot_ms"])) for found in pairs]
 
 
 def _taken(row: Mapping[str, str], most: int) -> bool:
@@ -238,7 +294,7 @@ def _is_known(row: Deployment, found: Mapping[str, Curve]) -> bool:
 def _curves(row: Deployment, options: Mapping[str, Any]) -> list[Curve]:
     asked = {**row.how, "prompt": row.prompt, "generate": row.generate, **options}
     asked["set"] = {**row.how.get("set", {}), **options.get("set", {})} or None
-    return curves(read_question(row.model, **asked), read_hardware([f"8x{row.hardware}"]))
+    return curves(read_question(row.served_model, **asked), read_hardware([f"8x{row.hardware}"]))
 
 
 def _answer(row: Deployment, curve: Curve) -> Answer:

@@ -19,7 +19,6 @@ import argparse
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from serving_sets import SHORTEST, Deployment, halves, load_deployments
 
 import roofline
 from roofline.errors import RooflineError
-from roofline.models.model import Model
 from roofline.number import Grid
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.simulate import Simulation
@@ -82,7 +80,7 @@ class Answer:
 def _naive(row: Deployment) -> Grid:
     asked = {"tp": row.tp, "ep": row.ep, "prompt": row.prompt, "generate": row.generate, **row.how}
     one, many = (
-        roofline.predict(_model(row.model), row.devices, batch=batch, constants="datasheet", **asked).phases
+        roofline.predict(row.served_model, row.devices, batch=batch, constants="datasheet", **asked).phases
         for batch in (1, row.in_flight)
     )
     return _whole(row, one["prefill"].figures.bound_s, many["decode"].figures.bound_s)
@@ -96,18 +94,13 @@ def _means(row: Deployment, ledger: Ledger) -> Grid:
     return _whole(row, *(float(times.mean()) for times in (ledger.ttft_s, ledger.tpot_s)))
 
 
-@cache
-def _model(name: str) -> Model:
-    return roofline.load_model(name)
-
-
 def simulated(row: Deployment, front_end: float | None = None) -> Simulation:
     """A row's simulation, with a front end of so many milliseconds. Raises RooflineError for what is refused."""
     how = dict(row.served)
     if front_end is not None:
         how["set"] = {**(how["set"] or {}), "engine.front_end": f"{front_end:g} ms"}
     return roofline.simulate(
-        _model(row.model), row.devices, concurrency=row.in_flight, tp=row.tp, ep=row.ep,
+        row.served_model, row.devices, concurrency=row.in_flight, tp=row.tp, ep=row.ep,
         requests=ROUNDS * row.in_flight, prompt=_lengths(row.prompt, row.drawn),
         generate=_lengths(row.generate, row.drawn), **how,
     )  # fmt: skip
