@@ -48,7 +48,12 @@ class Stream:
 
     @property
     def tokens(self) -> Number:
-        """New tokens of the stream in a step."""
+        """New tokens of the stream in a step.
+
+        Of sequences that all have as many it is exact: rounding of the weights pads no batch to a larger graph.
+        """
+        if isinstance(self.new, np.ndarray) and (self.new == self.new.flat[0]).all():
+            return self.sequences * float(self.new.flat[0])
         return self.sequences * self.mean(self.new)
 
     def mean(self, value: Number) -> Number:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline.cost.cost import Cost, step_cost
 from roofline.cost.residency import footprint
+from roofline.engines.library import load_engine
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.parallelism.layout import Layout
@@ -145,8 +147,6 @@ def test_latents_are_expanded_for_prompts_and_absorbed_for_decoding() -> None:
 
 
 def test_arrays_over_steps_equal_one_step_at_a_time() -> None:
-    import numpy as np
-
     program, batches = program_of("mixtral-8x7b"), np.array([1.0, 7.0, 64.0])
     stream = Stream(Phase.DECODE, batches, [0.5, 0.5], [1.0, 1.0], [100.0, 900.0])
     several = mixed_step_costs(program, [stream], FP16)
@@ -156,6 +156,17 @@ def test_arrays_over_steps_equal_one_step_at_a_time() -> None:
             for count in COUNTS:
                 wide = np.broadcast_to(getattr(many, count), batches.shape)
                 assert wide[place] == pytest.approx(float(getattr(alone, count)))
+
+
+@pytest.mark.parametrize("points", [1, 7, 20, 21])
+def test_sequences_that_all_add_a_token_are_as_many_as_they_are(points: int) -> None:
+    """Twenty weights of 1/20 sum to more than 1, and a batch of 16 was padded to the graph of 24 for it."""
+    stream = Stream(Phase.DECODE, 16.0, np.full(points, 1 / points), np.ones(points), np.full(points, 500.0))
+    assert stream.tokens == 16
+    alike = (mixed_step_costs(program_of("gpt2"), [each], FP16, load_engine("vllm"))
+             for each in (stream, one(Phase.DECODE, 16, 1, 500)))  # fmt: skip
+    for cost, single in zip(*alike, strict=True):
+        assert (cost.padded or cost).flops == pytest.approx((single.padded or single).flops, rel=1e-12)
 
 
 @pytest.mark.parametrize("layout", [Layout(tp=2), Layout(tp=8)], ids=str)

@@ -71,11 +71,12 @@ def test_the_slowest_rank_sets_the_step_and_experts_see_the_tokens_of_all(clock:
 
 
 def test_where_little_is_read_a_closed_loop_is_the_steady_state_of_compare() -> None:
-    asked = {"prompt": "16/20", "generate": "32/64/96/128"}
+    # lengths without a common factor: answers that all end on multiples of 32 steps let prompts come together
+    asked = {"prompt": "16/20", "generate": "23/31/59/73/97/127/149"}
     found = ranked(concurrency=64, requests=800, **asked).outcome
     (curve,) = curves_in_flight(read_question(MODEL, **asked), read_hardware(["4xh100"])[0], [64], Layout(dp=4, ep=4))
-    assert found.requests_per_s == pytest.approx(curve.of("requests_per_s")[0], rel=0.06)
-    assert found.times["tpot_s"].mean == pytest.approx(curve.of("tpot_s")[0], rel=0.08)
+    assert found.requests_per_s == pytest.approx(curve.of("requests_per_s")[0], rel=0.04)
+    assert found.times["tpot_s"].mean == pytest.approx(curve.of("tpot_s")[0], rel=0.04)
     assert found.sequences == pytest.approx(64, rel=0.1)  # of all ranks
 
 
