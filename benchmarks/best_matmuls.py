@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from roofline.calibration.provenance import accumulates_at_half_rate
+from roofline.calibration.power import accumulates_at_half_rate
 from roofline.errors import RooflineError
 from roofline.hardware.loading import load_hardware
 from roofline.operators.predict_op import predict_op

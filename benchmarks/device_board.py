@@ -44,6 +44,15 @@ HEADING = ("device", "kind", "constants", "n", "median", "mean", "p90", "bias", 
 
 def figures_of(sets: Sequence[MeasuredSet], constants: Constants, ends: Any = None) -> dict[str, float]:
     """The figures of rows that these constants did not see, nor their band; ``ends``: ln of another, [2, rows]."""
+    told, naive, measured = told_beside_naive(sets, constants)
+    if ends is not None:
+        low, high = told.time_s * np.exp(ends)
+        told = Timing(told.time_s, told.bound_s, low, high)
+    return figures(told, naive, measured)
+
+
+def told_beside_naive(sets: Sequence[MeasuredSet], constants: Constants) -> tuple[Timing, Any, Any]:
+    """Each row as it is predicted, by the naive roofline, and as it was measured. [s]"""
     found: list[list[Any]] = []
     for timed in (timed for rows in sets for timed in rows.timed()):
         cost = replace(timed.cost, alone=True)
@@ -52,9 +61,7 @@ def figures_of(sets: Sequence[MeasuredSet], constants: Constants, ends: Any = No
         parts = (told.time_s, told.bound_s, told.low_s, told.high_s, naive)
         found.append([np.broadcast_to(part, len(timed.measured_s)) for part in parts] + [timed.measured_s])
     time, bound, low, high, naive, measured = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    if ends is not None:
-        low, high = time * np.exp(ends)
-    return figures(Timing(time, bound, low, high), naive, measured)
+    return Timing(time, bound, low, high), naive, measured
 
 
 def figures(told: Timing, naive: Any, measured: Any) -> dict[str, float]:

@@ -34,7 +34,8 @@ from roofline.calibration.constants import NO_CORRECTIONS, Constants, device_nam
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.matmuls import GroupRows
 from roofline.calibration.corrections.registry import Corrections
-from roofline.calibration.provenance import on_device, powered_shares
+from roofline.calibration.power import powered_shares
+from roofline.calibration.provenance import on_device
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder, read_yaml
 from roofline.fitting.operators import band_of, solve

@@ -88,7 +88,7 @@ class Row:
             "cost": self.cost.to_dict(terms.utilizations, terms.api) if self.cost else None,
             "no_cost": self.no_cost or None,
             "provenance": c.provenance if c else None,
-            "constants": c.name if c else None,
+            "constants": c.whose if c else None,
             "notes": list(self.curve.notes_at(self.point.batch if self.point else None)),
         }
 

@@ -131,7 +131,7 @@ class Order:
             **self._encode(),
             "cost": self._cost(self.cost, terms) if self.cost else None,
             "no_cost": self.no_cost or None, "provenance": c.provenance if c else None,
-            "constants": c.name if c else None, "notes": list(self.curve.notes_at(self.point.batch)),
+            "constants": c.whose if c else None, "notes": list(self.curve.notes_at(self.point.batch)),
         }  # fmt: skip
 
     def _encode(self) -> dict[str, Any]:

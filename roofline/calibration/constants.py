@@ -130,6 +130,7 @@ class ConstantSet:
     ``otherwise`` serves dtypes that the calibration was not measured in. ``kernels``: whose run, where the
     calibration knows them; the default ones otherwise, with a wider band on the slow side. ``sustained``: what matmuls
     reach under sustained load, by dtype, as a share of what they reach in a burst; all of it where none is stated.
+    ``under``: in what the device differs from the one of its chip that was measured, in words.
     """
 
     provenance: Provenance
@@ -141,6 +142,7 @@ class ConstantSet:
     otherwise: Calibration | None = None
     kernels: Kernels = ANY_KERNELS
     sustained: Mapping[str, float] = field(default_factory=dict)
+    under: str = ""
     _known: dict[tuple[str, ...], Constants] = field(init=False, default_factory=dict, compare=False, repr=False)
     _others: dict[Kernels, ConstantSet] = field(init=False, default_factory=dict, compare=False, repr=False)
 
@@ -149,6 +151,16 @@ class ConstantSet:
         if kernels not in self._others:
             self._others[kernels] = replace(self, kernels=kernels)
         return self._others[kernels]
+
+    @property
+    def whose(self) -> str:
+        """Whose they are, in words: ``h100-sxm-80gb``, or ``as a100-sxm-80gb, under 300 W``."""
+        return f"as {self.name}, under {self.under}" if self.under else self.name
+
+    @property
+    def named(self) -> str:
+        """Where they come from, and whose they are."""
+        return f"{self.provenance} {self.whose}"
 
     def covers(self, dtype: str) -> bool:
         """Whether the constants were measured in ``dtype``, or hold for any."""

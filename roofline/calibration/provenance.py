@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,8 @@ from roofline.calibration.constants import (
     read_calibration,
 )
 from roofline.calibration.fields import Band, Data, Share
+from roofline.calibration.power import accumulates_at_half_rate, powered_shares
+from roofline.calibration.siblings import calibrated_as, differences, moved, on_sibling
 from roofline.errors import SpecError
 from roofline.files.fields import Field
 from roofline.files.findings import validated
@@ -88,7 +90,7 @@ def calibration_under(edits: Collection[str], hardware: str | Path | HardwareSpe
         return None
     whole = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware)
     measured = calibrated_as(whole)
-    return None if measured is None else load_device(measured)
+    return None if measured is None else on_sibling(whole, measured)
 
 
 def constants_of(
@@ -115,46 +117,16 @@ def _constants_of(
     if provenance == "published":
         return _published(hardware)
     if own is not None:
-        return ConstantSet.from_calibration(under_power(own, hardware), class_of(hardware))
+        shipped = load_hardware(hardware.name) if hardware.name in hardware_names() else hardware
+        return ConstantSet.from_calibration(moved(own, shipped, hardware), class_of(hardware))
     measured = hardware.name if provenance and hardware.name in device_names() else calibrated_as(hardware)
     if measured is not None:
-        return ConstantSet.from_calibration(load_device(measured), class_of(hardware))
+        found = ConstantSet.from_calibration(on_sibling(hardware, measured), class_of(hardware))
+        return replace(found, under=differences(load_hardware(measured), hardware))
     if provenance is None:
         return ConstantSet.from_calibration(class_of(hardware))
     msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"
     raise SpecError(msg)
-
-
-def calibrated_as(hardware: HardwareSpec) -> str | None:
-    """The calibrated device that a shipped one is, or shares chip and memory with: an H800 is an H100 with fewer links.
-
-    >>> [calibrated_as(load_hardware(name)) for name in ("h100", "h800", "a800", "h200-nvl", "a100-sxm-40gb")]
-    ['h100-sxm-80gb', 'h100-sxm-80gb', 'a100-sxm-80gb', None, None]
-    """
-    return _calibrated_as(Same(hardware))
-
-
-@lru_cache(maxsize=256)
-def _calibrated_as(device: Same[HardwareSpec]) -> str | None:
-    hardware, shipped = device.it, hardware_names()
-    if hardware.name not in shipped or hardware != load_hardware(hardware.name):
-        return None
-    if hardware.name in device_names():
-        return hardware.name
-    known = (name for name in device_names() if name in shipped)
-    return next((name for name in known if _chip(load_hardware(name)) == _chip(hardware)), None)
-
-
-def _chip(hardware: HardwareSpec) -> tuple[object, ...]:
-    """What times of kernels follow from, in 32 bits and fewer: units, clock, power, peaks and memory, not the links."""
-    peaks = {
-        (unit, name): entry.value
-        for unit, entries in (("matrix", hardware.peak.matrix), ("vector", hardware.peak.vector))
-        for name, entry in entries.items()
-        if name != "fp64"
-    }
-    levels = {name: (level.capacity, level.bandwidth) for name, level in hardware.memory.items()}
-    return hardware.architecture, hardware.unit_count, hardware.clock, hardware.tdp, peaks, levels
 
 
 def read_constants(asked: Timing, hardware: HardwareSpec, own: Calibration | None = None) -> ConstantSet:
@@ -199,17 +171,6 @@ _ACCUMULATED = {"tf32", "bf16", "fp16", "fp8"}
 """What matrix units accumulate in fp32."""
 
 
-def accumulates_at_half_rate(hardware: HardwareSpec) -> bool:
-    """Whether matrix units are twice as fast with fp16 accumulators as with fp32 ones, as those of GeForce cards are.
-
-    >>> [accumulates_at_half_rate(load_hardware(name)) for name in ("rtx-4090", "rtx-6000-ada")]
-    [True, False]
-    """
-    entry = hardware.peak.matrix.get("fp16")
-    narrow = entry.accumulators.get("fp16") if entry else None
-    return bool(entry and narrow and narrow.value > 1.5 * entry.value)  # 2 or 1, and a peak may be edited
-
-
 def _unspread(own: KindConstants) -> KindConstants:
     """A kind, its dtypes too, without what is stated by unit."""
     inner = {
@@ -218,57 +179,6 @@ def _unspread(own: KindConstants) -> KindConstants:
     }
     by_unit = dict.fromkeys(("group_blocks", "pair_tiles", "tiles", "split_k", "least_tile"))
     return own.model_copy(update=by_unit | inner)
-
-
-def powered_shares(share: float, flop_energy: float, hardware: HardwareSpec) -> dict[str, float]:
-    """The share of the peak by dtype where the power limit holds the clock below that of the peak.
-
-    A 16-bit FLOP switches ``flop_energy`` [J] at 1 GHz, a narrower one less by its bits. The voltage follows the clock,
-    so that the peak asks for peak x energy x GHz^2, and power grows with the cube of the clock: what the limit leaves
-    is the cube root of limit / power asked for. ``share`` where nothing limits, where no limit or no clock is stated.
-
-    >>> b200 = powered_shares(0.8, 0.213e-12, load_hardware("b200"))
-    >>> round(b200["bf16"], 2), round(powered_shares(0.8, 0.213e-12, load_hardware("a100"))["bf16"], 2)
-    (0.68, 0.8)
-    """
-    shares = {}
-    for dtype in hardware.dtypes():
-        unit, peak = hardware.contraction_unit(dtype)
-        clock = getattr(hardware.peak, unit)[dtype].clock or hardware.clock
-        if hardware.tdp and clock and unit == "matrix":
-            bits = int("".join(letter for letter in dtype if letter.isdigit()))  # a dtype's name says its width
-            asked = peak * flop_energy * bits / 16 * (clock / 1e9) ** 2
-            shares[dtype] = share * min(1.0, hardware.tdp / asked) ** (1 / 3)
-    return shares
-
-
-def under_power(data: Calibration, hardware: HardwareSpec) -> Calibration:
-    """The calibration of a device whose power limit is another than when it was measured: matmuls reach less, or more.
-
-    The shares of the peak change as those of its class do (``powered_shares``); attention draws less and keeps its own.
-    """
-    measured = load_hardware(hardware.name) if hardware.name in hardware_names() else hardware
-    energy = load_class(hardware.calibration_class).flop_energy
-    if energy is None or measured.tdp == hardware.tdp:
-        return data
-    now, then = (powered_shares(1.0, energy, device) for device in (hardware, measured))
-    factors = {dtype: now.get(dtype, 1.0) / share for dtype, share in then.items()}
-    usual = min((factors[dtype] for dtype in data.measured_dtypes if dtype in factors), default=1.0)
-    kinds = {kind: _scaled(own, usual, factors) if "matmul" in kind else own for kind, own in data.kinds.items()}
-    dtypes = {dtype: share * factors.get(dtype, 1.0) for dtype, share in data.dtypes.items()}
-    return data.model_copy(update={"compute": data.compute * usual, "dtypes": dtypes, "kinds": kinds})
-
-
-def _scaled(own: KindConstants, factor: float, factors: Mapping[str, float]) -> KindConstants:
-    """A kind with another share of the peak, its libraries and dtypes too."""
-    inner = {
-        "libraries": {name: _scaled(each, factor, factors) for name, each in own.libraries.items()},
-        "dtypes": {
-            dtype: _scaled(each, factors.get(dtype.partition("_")[0], 1.0), factors)
-            for dtype, each in own.dtypes.items()
-        },
-    }
-    return own.model_copy(update={"compute": own.compute and own.compute * factor, **inner})
 
 
 def load_published() -> Published:

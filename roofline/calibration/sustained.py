@@ -12,22 +12,24 @@ from dataclasses import replace
 from functools import lru_cache
 
 from roofline.calibration.constants import ConstantSet
-from roofline.calibration.provenance import calibrated_as, constants_of, load_published
+from roofline.calibration.provenance import constants_of, load_published
+from roofline.calibration.siblings import calibrated_as
 from roofline.hardware.loading import hardware_names, load_hardware
 
 
 def under_load(constants: ConstantSet, hardware_name: str) -> ConstantSet:
     """The constants under sustained load: those of a library's device of which sustained matmuls were published.
 
-    What usual shapes reach of that best is ``typical`` of calibrations/published.yaml. A calibration of a user's own is
-    as it was measured.
+    What usual shapes reach of that best is ``typical`` of calibrations/published.yaml. A sibling of which none were
+    published loses as much as the device of its chip. A calibration of a user's own is as it was measured.
     """
     if hardware_name not in hardware_names():
         return constants
     of_class, measured = constants.provenance == "class", calibrated_as(load_hardware(hardware_name))
     if not of_class and not (constants.provenance == "calibrated" and constants.name == measured):
         return constants
-    shares = _shares(measured or hardware_name, of_class)
+    known = hardware_name in load_published().devices or measured is None
+    shares = _shares(hardware_name if known else measured, of_class)
     return replace(constants, sustained=shares) if shares else constants
 
 

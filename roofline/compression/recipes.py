@@ -199,6 +199,11 @@ class Recipe:
         return tuple(dict.fromkeys((*own, rest.weights, rest.activations, rest.kv_cache)))
 
     @property
+    def timed_dtypes(self) -> tuple[str, ...]:
+        """The same, the layers' matmuls as their constants are named: fp8 with scales by block apart."""
+        return tuple(dict.fromkeys(self.timed_dtype if each == self.compute_dtype else each for each in self.dtypes))
+
+    @property
     def quantizes(self) -> bool:
         """Whether anything is stored with scales."""
         return any(form.is_narrow for form in (*(form for pair in self.pairs for form in pair), self.kv_cache))

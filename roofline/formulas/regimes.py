@@ -300,7 +300,7 @@ def _falls(compute: Any, variable: str, answer: Boundary | None) -> bool:
 def _notes(setting: Setting, variable: str, answers: tuple[Boundary | None, ...]) -> tuple[str, ...]:
     notes = [setting.recipe.words]
     if setting.device and setting.constants:
-        notes[0] += f", {setting.device.name}, constants {setting.constants.provenance} {setting.constants.name}"
+        notes[0] += f", {setting.device.name}, constants {setting.constants.named}"
     model = setting.subject.model
     if model is not None and variable == "S":
         limit = model.lengths.output

@@ -176,7 +176,7 @@ def notes_of(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean:
     if setting.subject.part:
         notes.append("one execution")
     if setting.device and setting.constants and quantity in ("time", "bound"):
-        constants = f", constants {setting.constants.provenance} {setting.constants.name}" if quantity == "time" else ""
+        constants = f", constants {setting.constants.named}" if quantity == "time" else ""
         notes.append(f"{setting.device.name}, {setting.engine.words}{constants}")
     notes += [f"{name} = {_shown(number)}" for name, number in setting.subs.items()]
     return tuple(notes)

@@ -55,6 +55,7 @@ class HardwareSpec(Block):
     kind: Annotated[Kind, Says("gpu, apu, soc, cpu, tpu or npu")] = "gpu"
     calibration_class: Text = Field(alias="class", description="a file of calibrations/classes")
     architecture: Annotated[Text | None, Says("what the vendor calls it")] = None
+    chip: Annotated[Text | None, Says("the die, whose calibration all that are built of it take")] = None
     released: Annotated[Annotated[Text, BeforeValidator(year_as_text)] | None, Says("year or month")] = None
     engines: Annotated[list[Text], Says("the usual ones for decoders; the first that loads what is stored runs")] = []
     status: Annotated[Literal["available", "announced"], Says("whether one can have it")] = "available"

@@ -27,7 +27,19 @@ COMMENTS = {
 }
 """What stands above a field of the template."""
 
-_LEFT_OUT = ("aliases", "prices", "sources", "source", "confidence", "note", "status", "released", "name", "title")
+_LEFT_OUT = (
+    "aliases",
+    "chip",
+    "prices",
+    "sources",
+    "source",
+    "confidence",
+    "note",
+    "status",
+    "released",
+    "name",
+    "title",
+)
 
 
 def new_spec(name: str, template: str) -> str:

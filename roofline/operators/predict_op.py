@@ -162,7 +162,7 @@ class OperatorPrediction:
         sizes = {name: in_words(name, v) for name, v in self.sizes.items()}
         form = {"form": _plain(self.form)} if self.kind == "collective" else {}
         routed = {"routing": self.routing.words} if self.kind in ROUTED else {}
-        named = {"engine": self.engine.name, "kernels": self.library, "constants": self.constants.name}
+        named = {"engine": self.engine.name, "kernels": self.library, "constants": self.constants.whose}
         used = {**routed, "dtype": self.dtype, **named}
         return {
             **versions(),

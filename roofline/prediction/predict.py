@@ -241,7 +241,7 @@ class Prediction:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         notes = list(self.model.warnings)
-        strange = [dtype for dtype in self.recipe.dtypes if not self.constants.knows(dtype)]
+        strange = [dtype for dtype in self.recipe.timed_dtypes if not self.constants.knows(dtype)]
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
@@ -352,7 +352,7 @@ class Prediction:
         precision["state_dtype"] = kept.state or kept.precision.activations
         constants = {
             "engine": self.engine.name,
-            "constants": self.constants.name,
+            "constants": self.constants.whose,
             "kernels": self.constants.kernels.attention,
         }
         asked = {name: value for name, value in asdict(self.workload).items() if name != "decoder_start" or value}

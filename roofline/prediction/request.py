@@ -124,7 +124,7 @@ def read_request(
     phases, workload = _work(network, program, engine, options)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)
     kernels = kernels_of(engine, device)
-    used = read_constants(options, device, own).using(kernels).for_dtypes(recipe.dtypes)
+    used = read_constants(options, device, own).using(kernels).for_dtypes(recipe.timed_dtypes)
     device = computing_device(device, recipe)
     reserved = read_reserve(options, engine).of(device.capacity)
     return Request(

@@ -85,7 +85,7 @@ def device_lines(device: HardwareSpec, dtypes: Iterable[str]) -> Iterator[str]:
 
 def constants_lines(constants: ConstantSet) -> Iterator[str]:
     """Whose constants turn costs into times, and how far they may be off."""
-    yield f"constants {constants.provenance} {constants.name}"
+    yield f"constants {constants.named}"
     if constants.calibration is not None:
         yield f"  source: {constants.calibration.source}"
     if constants.sustained:

@@ -70,7 +70,7 @@ def system_table(systems: Iterable[System]) -> list[str]:
 def hardware_page(spec: HardwareSpec) -> list[str]:
     """Every fact of a device as it is stated, with its confidence and its source."""
     lines = [f"{spec.title or spec.name} ({spec.name})", f"class {spec.calibration_class}"]
-    labels = ("vendor", "kind", "architecture", "released", "granularity", "note")
+    labels = ("vendor", "kind", "architecture", "chip", "released", "granularity", "note")
     lines += [f"{label} {getattr(spec, label)}" for label in labels if getattr(spec, label)]
     lines += [*_offered(spec), *(f"caution: {caution}" for caution in spec.cautions)]
     rows = [

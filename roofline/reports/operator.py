@@ -57,7 +57,7 @@ def _footer(prediction: OperatorPrediction) -> str:
     if prediction.network is not None:
         return f"constants: calibrations of links; {band}"
     whose = "" if prediction.library in NO_LIBRARY else f", kernels of {prediction.library}"
-    return f"{used}{whose}; constants: {constants.provenance} {constants.name}; {band}"
+    return f"{used}{whose}; constants: {constants.named}; {band}"
 
 
 def _size(name: str, size: int) -> str:

@@ -215,7 +215,7 @@ def constants_line(constants: ConstantSet, dtype: str) -> str:
     if whose:
         whole = f"{constants.low:.4g} to {constants.high:.4g} x"
         band = f"{whose}: {band}; other kinds have bands of their own, or {whole}"
-    return f"constants: {constants.provenance} {constants.name}; {band}"
+    return f"constants: {constants.named}; {band}"
 
 
 def band_words(low: float, high: float, evidence: str) -> str:

@@ -407,7 +407,7 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
     recipe = question.recipe(hardware.device)
     device = computing_device(hardware.device, recipe)
     running = question.running_on(device)
-    constants = which(hardware).using(running.kernels).for_dtypes(recipe.dtypes)
+    constants = which(hardware).using(running.kernels).for_dtypes(recipe.timed_dtypes)
     layouts = _layouts(question, recipe, hardware, running)
     network = None
     if len(layouts) > 1:

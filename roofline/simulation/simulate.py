@@ -224,7 +224,7 @@ class Simulation:
                 "chunk": steps.engine.mixed_tokens or 0,
                 **{f"{name}_tokens": one.tokens for name, one in d.seen.each},
                 "max_sequences": d.most, "kv_block": d.room.block, "offload": a.offload,
-                "constants": request.constants.name,
+                "constants": request.constants.whose,
             },
             "saturation_requests_per_s": self.saturation,
             "load": self.load,

@@ -148,7 +148,7 @@ class PartRows:
         self.told["dtype"].put(places, request.recipe.name)
         self.told["engine"].put(places, request.engine.name)
         self.told["phase"].put(places, phase_of(request))
-        self.told["provenance"].put(places, f"{request.constants.provenance} {request.constants.name}")
+        self.told["provenance"].put(places, request.constants.named)
 
     def _evaluate(self, layout: Layout, left: Places) -> None:
         """Record at the first point that is left, play wherever that holds, until none is left."""

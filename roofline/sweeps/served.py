@@ -84,7 +84,7 @@ def _fill(rows: PartRows, places: Places, served: LayoutInFlight, mine: Any) -> 
     assert curve.constants is not None
     told = {
         "layout": f"{many} x {curve.layout}" if many > 1 else curve.layout, "dtype": curve.recipe.name,
-        "engine": curve.running.engine.name, "provenance": f"{curve.constants.provenance} {curve.constants.name}",
+        "engine": curve.running.engine.name, "provenance": curve.constants.named,
     }  # fmt: skip
     for name, word in told.items():
         rows.told[name].put(places[runs], word)

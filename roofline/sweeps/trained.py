@@ -59,7 +59,7 @@ class _Steps:
         request, constants = question.request, question.request.constants
         told = {
             "dtype": question.recipe.name, "engine": request.engine.name, "schedule": question.schedule.words,
-            "optimizer": question.optimizer.name, "provenance": f"{constants.provenance} {constants.name}",
+            "optimizer": question.optimizer.name, "provenance": constants.named,
         }  # fmt: skip
         if question.recompute is not None:
             told["recompute"] = question.recompute.words

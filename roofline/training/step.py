@@ -249,7 +249,7 @@ class TrainingStep:
             "loss": "as traced" if q.network.stated else q.network.loss.words,
             "dropout": q.dropout, "hidden": q.hidden, "engine": q.request.engine.name,
             **({"fusion": q.request.conventions.fusion} if q.network.stated else {}),
-            "constants": q.request.constants.name, "overrides": dict(q.overrides),
+            "constants": q.request.constants.whose, "overrides": dict(q.overrides),
         }  # fmt: skip
 
     def _priced(self) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import yaml
 from roofline.buying.api import compare
 from roofline.calibration import provenance
 from roofline.calibration.constants import load_class
-from roofline.calibration.provenance import calibration_under, class_of, constants_of, load_published, powered_shares
+from roofline.calibration.power import powered_shares
+from roofline.calibration.provenance import calibration_under, class_of, constants_of, load_published
+from roofline.calibration.siblings import calibrated_as, load_siblings
 from roofline.calibration.sustained import under_load
 from roofline.errors import SpecError
 from roofline.files.library import data_folder, read_yaml
@@ -243,5 +245,75 @@ def test_the_same_chip_has_the_same_constants(name: str, measured: str) -> None:
     assert constants_of(device) == constants_of(load_hardware(measured))
     assert calibration_under(["tdp"], name) == calibration_under(["tdp"], measured) is not None
     edited = device.model_copy(update={"tdp": 1.1 * (device.tdp or 0)})
-    assert constants_of(edited).provenance == constants_of(load_hardware("h200-nvl-141gb")).provenance == "class"
+    assert constants_of(edited).provenance == "class"
     assert under_load(constants_of(device), name).sustained == under_load(constants_of(device), measured).sustained
+
+
+# Siblings
+
+
+def test_a_sibling_has_the_shares_of_its_chip_its_cycles_and_what_its_power_leaves() -> None:
+    whole, less = (constants_of(load_hardware(name)) for name in ("h100", "h100-pcie"))
+    assert (less.provenance, less.whose) == (
+        "calibrated",
+        "as h100-sxm-80gb, under 350 W, 114 SMs, 1.75 GHz, 2.00 TB/s",
+    )
+    ours, theirs = (each.of("matmul", "graph", dtype="bf16") for each in (less, whole))
+    assert ours.memory == theirs.memory
+    assert ours.latency_s == pytest.approx(theirs.latency_s * 1980 / 1755)
+    assert ours.value("split_k.reduction") == pytest.approx(theirs.value("split_k.reduction") * 1980 / 1755)
+    energy = load_class("nvidia-hopper").flop_energy
+    assert energy is not None
+    left = [powered_shares(1.0, energy, load_hardware(name))["bf16"] for name in ("h100-pcie", "h100")]
+    assert ours.compute == pytest.approx(theirs.compute * left[0] / left[1])
+    assert left[0] < left[1]
+    attention = [each.of("attention_prefill", "graph", dtype="bf16").compute for each in (less, whole)]
+    assert attention[0] == attention[1]
+
+
+def test_the_host_takes_as_long_for_a_sibling() -> None:
+    added = [
+        known.of("matmul", "eager").latency_s - known.of("matmul", "graph").latency_s
+        for known in (constants_of(load_hardware(name)) for name in ("h100", "h100-pcie"))
+    ]
+    assert added[0] == pytest.approx(added[1])
+
+
+@pytest.mark.parametrize(("name", "board"), [("gh200-96gb", True), ("a100-sxm-40gb", False), ("h100-nvl", True)])
+def test_the_band_of_a_sibling_is_wider_by_what_its_board_differs_in(name: str, board: bool) -> None:
+    device, widened = load_hardware(name), load_siblings().widened
+    measured = calibrated_as(device)
+    assert measured is not None
+    ours, theirs = (constants_of(each).band("attention_decode", "bf16") for each in (device, load_hardware(measured)))
+    factor = widened.board if board else widened.memory
+    assert ours[0] == pytest.approx(theirs[0] / factor)
+    assert ours[1] == pytest.approx(theirs[1] * factor)
+    assert ours[2] == f"{measured}'s, {factor:g} x wider either way: {theirs[2]}"
+    assert 1 < widened.memory < widened.board
+
+
+def test_a_file_of_ones_own_that_states_its_chip_is_a_sibling(tmp_path: Path) -> None:
+    stated = read_yaml(data_folder("hardware_specs") / "h100-pcie-80gb.yaml")
+    plain = {field: value for field, value in stated.items() if field != "sources"} | {"source": "arithmetic"}
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({**plain, "name": "mine", "aliases": [], "tdp": "310 W"}), encoding="utf-8")
+    found = predict_op("matmul", mine, m=16, k=4096, n=4096).constants
+    assert found.whose.startswith("as h100-sxm-80gb, under 310 W")
+    chipless = {field: value for field, value in plain.items() if field != "chip"}
+    mine.write_text(yaml.safe_dump({**chipless, "name": "mine", "aliases": []}), encoding="utf-8")
+    assert predict_op("matmul", mine, m=16, k=4096, n=4096).constants.provenance == "class"
+
+
+def test_an_a100_pcie_is_no_faster_than_an_sxm_and_its_best_matmul_is_within_its_band() -> None:
+    m, n, k = 2048, 5120, 6144  # the best shape of the MAMF table: 252.9 TFLOP/s, where an SXM has 271.2
+    found, sxm = (predict_op("matmul", name, m=m, n=n, k=k, dtype="bf16") for name in ("a100-pcie", "a100"))
+    assert found.time_s > 1.03 * sxm.time_s
+    assert found.low_s <= 2 * m * n * k / 252.9e12 <= found.high_s
+
+
+def test_matmuls_of_a_sibling_are_held_to_what_was_published_of_it_or_lose_as_much() -> None:
+    sustained = [
+        under_load(constants_of(load_hardware(name)), name).sustained
+        for name in ("b100-192gb", "b200-180gb", "gb200-186gb")
+    ]
+    assert sustained[0] == sustained[1] != sustained[2]

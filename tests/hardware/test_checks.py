@@ -237,7 +237,7 @@ def test_default_dtype_and_a_dtype_that_is_absent() -> None:
         ("peak.matrix.int8.rate", "32 OP/cycle", "x 32 OP/cycle x 1830 MHz = 7.7 TOP/s, stated 1978.9 (if"),
         # every refusal says what was given and what was expected
         ("memory.hbm.bandwith", "3 TB/s", "memory.hbm.bandwith: unknown field; did you mean bandwidth or width?"),
-        ("bandwith", "3 TB/s", "bandwith: unknown field; known: aliases, architecture, class, clock, "),
+        ("bandwith", "3 TB/s", "bandwith: unknown field; known: aliases, architecture, chip, class, clock, "),
         (
             "peak.matrix.bf16",
             {"valu": "1 TFLOP/s"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import roofline
 from roofline.calibration.constants import ConstantSet, class_names, device_names, load_class
 from roofline.calibration.provenance import class_of, read_constants
+from roofline.calibration.siblings import calibrated_as
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.fields import PeakEntry
 from roofline.hardware.loading import load_every_hardware, load_hardware
@@ -19,6 +21,7 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock
 from roofline.options.verbs import ClockOptions
 from roofline.timing.engine_choice import read_engine
+from roofline.timing.timing import Timing
 
 INHERITING = [name for name in class_names() if load_class(name).inherits]
 TOKENS = 2.0 ** np.arange(0, 14, 3)
@@ -113,19 +116,29 @@ def test_a_measured_class_is_not_slower_than_one_that_inherits_with_less_bandwid
     assert decode[0].time_s < decode[1].time_s
 
 
+@cache
+def requests(model: str, batch: int) -> list[tuple[HardwareSpec, dict[str, Timing]]]:
+    """Prompt and decode step on every device that holds the model and launches kernels."""
+    found = []
+    for spec in load_every_hardware():
+        if spec.kind in ("cpu", "npu") or spec.dataflow or spec.capacity is None or spec.capacity < 20e9:
+            continue
+        phases = roofline.predict(model, spec, prompt=2048, generate=2, batch=batch).by_phase
+        found.append((spec, {str(name): phase.figures for name, phase in phases}))
+    return found
+
+
 @pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b"])
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_ranking_of_small_batches_never_turns_on_a_class_that_was_not_measured(model: str, batch: int) -> None:
     """Beside what was measured, what inherits is not faster than its peaks and bandwidth make it, but for 3 %."""
     measured, inherited = [], []
-    for spec in load_every_hardware():
-        if spec.kind in ("cpu", "npu") or spec.calibration_class == "sram-dataflow":
-            continue
-        if spec.capacity is None or spec.capacity < 20e9:
-            continue
-        found = roofline.predict(model, spec, batch=batch, phase="decode").phases["decode"].figures
-        known = spec.name in device_names() or not load_class(spec.calibration_class).inherits
-        (measured if known else inherited).append((float(found.bound_s), float(found.time_s), spec.name))
+    for spec, phases in requests(model, batch):
+        row = float(phases["decode"].bound_s), float(phases["decode"].time_s), spec.name
+        if load_class(spec.calibration_class).inherits and spec.name not in device_names():
+            inherited.append(row)
+        elif calibrated_as(spec) in (None, spec.name):
+            measured.append(row)
     assert len(measured) > 20
     assert len(inherited) > 20
     turned = [
@@ -135,6 +148,64 @@ def test_a_ranking_of_small_batches_never_turns_on_a_class_that_was_not_measured
         if bound >= least and time < taken * 0.97
     ]
     assert turned == []
+
+
+def rates(spec: HardwareSpec) -> dict[str, float]:
+    """What a device's sheet has more of where it is faster."""
+    peaks = {
+        f"{unit} {dtype}": peak.value
+        for unit in ("matrix", "vector", "special")
+        for dtype, peak in getattr(spec.peak, unit).items()
+        if dtype != "fp64"
+    }
+    board = {"bandwidth": spec.bandwidth, "clock": spec.cycles_per_s, "units": spec.unit_count}
+    return {**board, "power": spec.tdp or 0.0, "cache": spec.last_cache, **peaks}
+
+
+def at_most(one: HardwareSpec, other: HardwareSpec) -> bool:
+    """Whether no rate of a device is higher than another's of its maker."""
+    most = rates(other)
+    return one.vendor == other.vendor and all(rate <= most.get(name, 0.0) for name, rate in rates(one).items())
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_no_device_is_faster_than_a_measured_one_whose_rates_are_all_as_high(model: str, batch: int) -> None:
+    found = requests(model, batch)
+    known = [(spec, phases) for spec, phases in found if spec.name in device_names()]
+    pairs = [(one, other) for one in found for other in known if one[0] is not other[0] and at_most(one[0], other[0])]
+    assert len(pairs) > 40
+    for (spec, mine), (other, theirs) in pairs:
+        for name, figures in mine.items():
+            assert figures.time_s >= 0.97 * theirs[name].time_s, (spec.name, other.name, name)
+
+
+LESS = [
+    (spec.name, str(measured))
+    for spec in load_every_hardware()
+    for measured in (calibrated_as(spec),)
+    if measured not in (None, spec.name) and at_most(spec, load_hardware(str(measured)))
+]
+
+
+@pytest.mark.parametrize(("name", "measured"), LESS)
+def test_a_sibling_whose_rates_are_no_higher_is_never_faster(name: str, measured: str) -> None:
+    kernels = ("vllm", None), ("vllm", "fp8"), ("vllm", "int8"), ("tensorrt-llm", "fp8"), ("sglang", "fp8-block")
+    for engine, dtype in kernels:
+        for model in ("llama-3.1-8b", "qwen3-30b-a3b"):
+            asked: dict[str, Any] = {"engine": engine, "dtype": dtype, "prompt": 1024, "generate": 2, "batch": 3}
+            try:
+                both = [roofline.predict(model, device, **asked) for device in (name, measured)]
+            except roofline.RooflineError:  # a dtype or an engine that neither has
+                continue
+            for (_, mine), (_, theirs) in zip(*(one.by_phase for one in both), strict=True):
+                assert mine.figures.time_s >= theirs.figures.time_s * (1 - 1e-9)
+
+
+def test_siblings_are_many_and_cards_with_capped_peaks_are_none() -> None:
+    assert len(LESS) > 6
+    of_class = ("h20-96gb", "l20-48gb", "rtx-4090", "b300-288gb", "a10")
+    assert [name for name in of_class if calibrated_as(load_hardware(name))] == []
 
 
 def _units_hz(spec: HardwareSpec) -> float:

@@ -34,6 +34,7 @@ import fit_classes  # noqa: E402
 import fit_devices  # noqa: E402
 import fit_links  # noqa: E402
 import fit_serving  # noqa: E402
+import siblings  # noqa: E402
 import simulated_serving  # noqa: E402
 import splitwise  # noqa: E402
 import whole_models  # noqa: E402
@@ -48,6 +49,7 @@ from scores import Scored, joined, table  # noqa: E402
 from whole_model_sets import load_whole_models  # noqa: E402
 
 from roofline.calibration.constants import Constants  # noqa: E402
+from roofline.calibration.siblings import load_siblings  # noqa: E402
 from roofline.hardware.loading import load_hardware  # noqa: E402
 from roofline.operators.predict_op import predict_op  # noqa: E402
 from roofline.timing.timing import Timing  # noqa: E402
@@ -383,6 +385,32 @@ def test_the_table_of_experts_is_its_copy_and_beats_the_naive_roofline() -> None
     assert all(record["median"] < record["naive_median"] for record in records)
 
 
+def test_the_table_of_siblings_is_its_copy_and_a_chip_tells_matmuls_better_than_the_class() -> None:
+    records = device_board.stored("siblings")
+    assert _shown("siblings") == "\n".join(siblings.table(records))
+    matmuls = [one for one in records if one["kind"].startswith("matmul") and one["board"] != "mi308x"]
+    assert len(matmuls) == 8
+    assert all(one["median"] < one["class_median"] for one in matmuls)
+    for name in ("median", "score"):
+        assert np.mean([one[name] for one in records]) < np.mean([one[f"class_{name}"] for one in records])
+
+
+@measured
+def test_best_matmuls_of_siblings_are_as_the_page_has_them_and_within_what_their_bands_allow() -> None:
+    records = siblings.best_records(siblings.bests(DATA))
+    assert records == device_board.stored("best siblings")
+    assert _shown("best siblings") == "\n".join(siblings.best_table(records))
+    off = np.abs(np.log([one["told"] / one["seen"] for one in records]))
+    assert np.quantile(off, 0.9) < np.log(load_siblings().widened.board)
+
+
+@measured
+@pytest.mark.slow
+def test_the_copy_of_siblings_is_what_their_scoreboard_finds() -> None:
+    every = (*siblings.by_memory(DATA), *siblings.by_units(DATA))
+    assert [each.record() for each in every] == device_board.stored("siblings")
+
+
 def test_the_table_of_serving_is_its_copy_and_holds_what_is_asked_of_it() -> None:
     """Time per output token of the judged half: median error, bias, and none that grows with tensor parallelism."""
     records = device_board.stored("serving")
@@ -533,6 +561,8 @@ if __name__ == "__main__":
         "serving": fit_serving.table(device_board.stored("serving")),
         "simulated serving": simulated_serving.table(device_board.stored("simulated serving")),
         "splitwise": splitwise.table(device_board.stored("splitwise")),
+        "siblings": siblings.table(device_board.stored("siblings")),
+        "best siblings": siblings.best_table(device_board.stored("best siblings")),
     }
     for marker, lines in tables.items():
         rows = "\n".join(lines)

@@ -390,11 +390,12 @@ def test_a_device_calibration_extends_a_shipped_device(name: str) -> None:
 def test_a_calibrated_device_defaults_to_its_calibration() -> None:
     assert constants_of(load_hardware("a100")).provenance == "calibrated"
     assert constants_of(load_hardware("a100"), "class").name == "nvidia-ampere"
-    assert constants_of(load_hardware("h100-pcie")).provenance == "class"
+    assert constants_of(load_hardware("h100-pcie")).whose.startswith("as h100-sxm-80gb, under 350 W")
+    assert constants_of(load_hardware("v100")).provenance == "class"
     asked: ClockOptions = {"constants": "datasheet", "set": None, "routing": "uniform"}
     assert OperatorClock.of(load_hardware("a100"), asked).constants.provenance == "datasheet"
-    with pytest.raises(SpecError, match=r"^h100-pcie-80gb has no calibration \(calibrated are a100-sxm-80gb"):
-        constants_of(load_hardware("h100-pcie"), "calibrated")
+    with pytest.raises(SpecError, match=r"^v100-sxm2-16gb has no calibration \(calibrated are a100-sxm-80gb"):
+        constants_of(load_hardware("v100"), "calibrated")
 
 
 def test_the_band_of_an_operator_is_that_of_its_kind() -> None:

@@ -134,7 +134,7 @@ def compare_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     return [
         {"model": p.model.name, "hardware": p.hardware.name, "fits": p.memory.fits, "figure": m.name, "value": m.value,
          "low": m.low, "high": m.high, "bound_by": m.bound_by, "provenance": p.constants.provenance,
-         "constants": p.constants.name}
+         "constants": p.constants.whose}
         for p in _ranked(predictions)
         for m in measures_of(p)
     ]  # fmt: skip

@@ -227,13 +227,13 @@ def devices_of(several: Sequence[Prediction]) -> str:
 def trust_of(*predictions: Prediction) -> str:
     """Where the expected times come from, and how far measurements may be off: matmuls, where they have a band."""
     whose: dict[str, list[str]] = {}
-    for dtype, one in {p.constants.name: (p.recipe.timed_dtype, p.constants) for p in predictions}.values():
+    for dtype, one in {p.constants.named: (p.recipe.timed_dtype, p.constants) for p in predictions}.values():
         if one.provenance == "datasheet":
             whose.setdefault(one.evidence, [])
         else:
             of, low, high, evidence = one.told_band(dtype)
             band = f"{of} 90 % band {low:.4g} to {high:.4g} x ({evidence})".lstrip()
-            whose.setdefault(band, []).append(f"{one.provenance} {one.name}")
+            whose.setdefault(band, []).append(one.named)
     told = [f"constants of {names(some)}, {band}" if some else band for band, some in whose.items()]
     return f"Expected times: {'; '.join(told)}."
 

@@ -146,7 +146,7 @@ def _footer(found: Simulation) -> list[str]:
     router = f", router {found.asked.router}" if found.deployment.pools[0].replicas > 1 else ""
     engine = f"{request.engine.words}, {budget}, {found.deployment.most:,} sequences at most, {reserve.words}"
     used = f"inputs: {request.recipe.words}, {engine}{router}, seed {found.asked.seed}"
-    constants = f"constants: {request.constants.provenance} {request.constants.name}"
+    constants = f"constants: {request.constants.named}"
     spoken = found.deployment.speculation
     guessed = [f"speculation: {spoken.words}"] if spoken else []
     how = f"{constants}; band: with every step at the fast, or at the slow end of its 90 % band; {counted}"
