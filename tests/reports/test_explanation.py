@@ -58,7 +58,8 @@ def test_attended_pairs_are_named_only_where_they_are_counted() -> None:
 def test_what_kernels_add_is_named_where_a_calibration_has_it() -> None:
     calibrated = explain(predict("llama-3.1-8b", "a100", context=64))
     added = "with what kernels add (roofline/calibration/corrections): "
-    assert f"{added}tiles (128 x 128 is fed at 1.02 x peak, a split depth costs 2.48 us and 0.436 x its" in calibrated
+    split = "split_k (a split depth costs 2.48 us and 0.436 x its partial sums)"
+    assert f"{added}tiles (128 x 128 is fed at 1.02 x peak), {split}" in calibrated
     assert "regroup (6.18 us to regroup queries by key/value head), block_bandwidth (a block by" in calibrated
     by_class = explain(predict("llama-3.1-8b", "a100", context=64, constants="class"))
     assert f"{added}tail (" in by_class
