@@ -152,7 +152,9 @@ def alive_along(steps: Sequence[Step]) -> list[Number]:
         for name, size in (*reads.items(), *writes.items()):
             held[name] = maximum(size, held[name]) if name in held else size
         alive.append(sum(held.values()))
-        held = {name: size for name, size in (held | writes).items() if name in later}
+        held.update(writes)
+        for name in [name for name in held if name not in later]:
+            del held[name]
     return alive
 
 

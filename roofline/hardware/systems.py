@@ -23,7 +23,7 @@ from roofline.hardware.fields import (
     Way,
     year_as_text,
 )
-from roofline.hardware.library import A_NAME, MAX_COUNT, parted, read_fields, system_files
+from roofline.hardware.library import A_NAME, MAX_COUNT, is_path, parted, read_fields, system_files
 from roofline.hardware.loading import load_hardware, spec_from_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.schema import Says
@@ -123,7 +123,7 @@ def load_system(hardware: str | Path) -> System:
             return System.from_fields(fields, where)
         msg = f"{hardware}: {name} is a system; a count goes with a device, as in {count}x{fields['device']}"
         raise SpecError(msg)
-    spec = spec_from_fields(fields, where)
+    spec = spec_from_fields(fields, where) if is_path(name) else load_hardware(name)
     return System(
         name=spec.name if count == 1 else f"{count}x{spec.name}",
         title=f"{count} x {spec.title or spec.name}",

@@ -76,7 +76,11 @@ class CacheRoom:
 
     def of_tokens(self, tokens: Whole | int) -> Grid:
         """What sequences of so many tokens hold, in whole blocks. [B]"""
-        return self.by_blocks[-(-np.asarray(tokens, dtype=np.int64) // self.block)]
+        return self.by_blocks[(np.asarray(tokens, dtype=np.int64) + (self.block - 1)) // self.block]
+
+    def of_sequence(self, tokens: int) -> float:
+        """What one sequence of so many tokens holds. [B]"""
+        return float(self.by_blocks[-(-tokens // self.block)])
 
     def sequences(self, tokens: int) -> int:
         """How many sequences of so many tokens it holds: as many as can be counted where its size is not known."""

@@ -35,7 +35,29 @@ from roofline.simulation.speculating import DraftedClock, Guesses
 from roofline.simulation.tiers import Channel
 
 _LONGEST_RUN = 256
+_PLACES: Grid = np.arange(0.0, _LONGEST_RUN + 1)
+_SOME: Grid = np.ones(4096)
+_SOME.setflags(write=False)
 _NONE: Whole = np.zeros(0, dtype=np.int64)
+
+
+def _with(rows: Whole, one: int) -> Whole:
+    """The rows and one more: np.append without what it asks first."""
+    return np.concatenate((rows, (one,)))
+
+
+def _ones(count: int) -> Grid:
+    """So many ones, which nobody writes to."""
+    return _SOME[:count] if count <= len(_SOME) else np.ones(count)
+
+
+def _between(first: float, last: float, steps: int) -> Grid:
+    """What np.linspace says of at most a run of steps, without what it asks first."""
+    if steps == 1:
+        return np.array([first])
+    found: Grid = _PLACES[:steps] * ((last - first) / (steps - 1)) + first
+    found[-1] = last
+    return found
 
 
 @dataclass(slots=True)
@@ -316,8 +338,8 @@ class Replica:
 
     def _decodes(self, piece: Reading, left: int) -> None:
         """Have a sequence decode so many tokens further."""
-        self.decoding, self.shared = np.append(self.decoding, piece.request), np.append(self.shared, piece.shared)
-        self.context, self.left = np.append(self.context, piece.target + 1), np.append(self.left, left)
+        self.decoding, self.shared = _with(self.decoding, piece.request), _with(self.shared, piece.shared)
+        self.context, self.left = _with(self.context, piece.target + 1), _with(self.left, left)
 
     def _plan(self, now: float, known: float) -> None:
         """Decide what the next steps are, and begin them."""
@@ -488,7 +510,7 @@ class Replica:
         """Bytes of all caches in use in a step that reads these pieces and grows sequences by so many tokens."""
         held, of = self.prefixes.used + self.sent_bytes + self.loading_bytes, self.room.of_tokens
         if len(self.decoding):
-            held += float(np.add.reduce(of(np.minimum(self.context + grown, self.context + self.left - 1))))
+            held += float(np.add.reduce(of(self.context + np.minimum(grown, self.left - 1))))
             held -= float(np.add.reduce(of(self.shared))) if self.ledger.paths else 0.0
         if not self.reading:
             return held
@@ -498,8 +520,7 @@ class Replica:
 
     def _own(self, reading: Reading, more: int = 0) -> float:
         """What a prompt holds by itself, with so many tokens more. [B]"""
-        then, shared = self.room.of_tokens(np.array([reading.done + more, reading.shared]))
-        return float(then - shared)
+        return self.room.of_sequence(reading.done + more) - self.room.of_sequence(reading.shared)
 
     def _mixed(self, now: float, pieces: Sequence[tuple[Reading, int]], *, decodes: bool) -> Run:
         """One step over pieces of prompts, and the next token of all that decode beside them."""
@@ -514,7 +535,7 @@ class Replica:
         new: Grid = np.array([tokens for _, tokens in pieces], dtype=np.float64)
         attended: Grid = np.array([piece.done + tokens for piece, tokens in pieces], dtype=np.float64)
         if decodes:
-            new, attended = np.append(np.ones(len(self.decoding)), new), np.append(self.context, attended)
+            new, attended = np.concatenate((_ones(len(self.decoding)), new)), np.concatenate((self.context, attended))
         return new, attended
 
     def begun(self, pieces: Sequence[tuple[Reading, int]]) -> int:
@@ -528,11 +549,11 @@ class Replica:
         """Steps that only decode, until one sequence ends, the cache overflows or what came is let in."""
         gains = self.guesses.gains(_LONGEST_RUN, len(self.decoding)) if self.guesses else None
         steps = 1 if self.line else self.steps_alone(gains, held=held)
-        new, attended = np.ones(len(self.decoding)), self.context.astype(np.float64)
+        new, attended = _ones(len(self.decoding)), self.context.astype(np.float64)
         first = last = self.clock.seconds(new, attended)
         if steps > 1:
             last = self.clock.seconds(new, attended + (steps - 1 if gains is None else gains[steps - 2]))
-        ends = now + self.pace * np.cumsum(np.linspace(first, last, steps))
+        ends = now + self.pace * np.cumsum(_between(first, last, steps))
         if self.line:
             ends = np.array([self.line.ends(new, attended, self.pace * first, self.pace, now)])
         if self.tiers.under_way:  # what is loaded meanwhile goes on in the next step
