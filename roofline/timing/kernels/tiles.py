@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import TypeAlias
@@ -153,6 +153,17 @@ class TiledMatmul:
         if flat[0].size <= _AT_ONCE and all(map(_is_plain, rates)):
             found = _fastest_of_few(self._known(), np.array(flat))
             return Tiling(*(row.reshape(columns[0].shape)[()] for row in found))
+        if all(map(_is_plain, rates)):
+            every, places = flat, None
+            if all(map(_is_plain, sizes[1:])):  # chunks and lengths that are tried often have the same rows
+                once, places = np.unique(flat[0], return_inverse=True)
+                every = [once, *(np.full(len(once), column[0]) for column in flat[1:])]
+            whole = np.empty((3, len(every[0])))
+            for start in range(0, len(every[0]), _CHUNK):
+                chunk = slice(start, start + _CHUNK)
+                _fastest_of_many(self._known(), [column[chunk] for column in every], whole[:, chunk])
+            found = whole if places is None else whole[:, places]
+            return Tiling(*(row.reshape(columns[0].shape)[()] for row in found))
         whole = np.empty((3, flat[0].size))
         for start in range(0, flat[0].size, _CHUNK):
             rows, outputs, depth = (column[start : start + _CHUNK] for column in flat)
@@ -196,6 +207,36 @@ def _fastest_of_few(known: _Known, sizes: Grid) -> Grid:
     each, picked = np.arange(len(totals)), totals.argmin(axis=1)
     partial, late = partial[each, picked], np.asarray(late)[picked]
     return np.array((totals[each, picked] - partial - late, partial, late))
+
+
+def _fastest_of_many(known: _Known, sizes: Sequence[Grid], found: Grid) -> None:
+    """The same for many, written into rows as in a tiling: one array for all tiles of a split in place of one each."""
+    (rows, columns, depth), (_, split, _, _, _, bandwidth, units) = sizes, known
+    tiles = zip(TILES, _step_s(known)[:, 0].tolist(), strict=True)
+    blocks = [(np.ceil(rows / tall) * np.ceil(columns / wide), seconds) for (tall, wide), seconds in tiles]
+    best, partial, late = found
+    best.fill(np.inf)
+    partial.fill(0.0)
+    late.fill(0.0)
+    least_s, way = np.empty(len(rows)), np.empty(len(rows))
+    for parts in SPLITS if split else SPLITS[:1]:
+        steps = np.ceil(depth / (_STEP * parts))
+        least_s.fill(np.inf)
+        for many, seconds in blocks:
+            np.multiply(many, parts, out=way)
+            np.divide(way, units, out=way)
+            np.ceil(way, out=way)
+            np.multiply(way, steps, out=way)
+            np.multiply(way, seconds, out=way)
+            np.minimum(least_s, way, out=least_s)
+        moved: Grid = np.asarray(split.partial_bytes(parts, rows * columns)) / bandwidth if split else np.zeros(1)
+        added = float(split.added_s(parts)) if split else 0.0
+        least_s += moved + added
+        wins = least_s < best
+        for row, value in ((best, least_s), (partial, moved), (late, added)):
+            np.copyto(row, value, where=wins)
+    np.subtract(best, partial, out=best)
+    np.subtract(best, late, out=best)
 
 
 def _compute_at_once(known: _Known, rows: float | Grid, columns: float | Grid, depth: float | Grid) -> Grid:
