@@ -60,6 +60,7 @@ _UNSPLIT = {("nvidia-gddr", "trtllm", "latent_attention_decode"): 6.78}
 2 x 576 bytes while a unit multiplies 64 x (576 + 512), 1,024 FLOP a cycle, at the 0.8 of its peak that all decode is
 given. [B/cycle]
 """
+_LONE = "fp4"
 KINDS = ("attention_prefill", "attention_decode", "attention_encoder", *_LATENT, *_SCANS, "quantize")
 _ANOTHER_RELEASE = [("l40s", kind) for kind in _LATENT]
 """Rows of a release whose kernels no other device was timed with: no band is from leaving them out."""
@@ -100,6 +101,19 @@ def attention_fields(name: str, data: Path, without: str = "", only: Collection[
             (first, own), *others = entries.items()
             kinds[kind] = {"library": first, **own, **({"libraries": dict(others)} if others else {})}
     return kinds
+
+
+def lone_matmuls(name: str, data: Path, without: str = "") -> dict[str, dict[str, Any]]:
+    """The fields of matmuls in formats that one generation alone multiplies, by library: its class has its kernels'.
+
+    Empty where the class is another's or the donor is left out.
+    """
+    (donor,) = _B
+    if load_hardware(donor).calibration_class != name or donor == without:
+        return {}
+    clock, plain = load_hardware(donor).cycles_per_s, fitted(FITS[0], _rows(FITS[0], donor, data))
+    fits = [fit for fit in FITS if (fit.kind, fit.dtype) == ("matmul", _LONE)]
+    return {fit.library: in_cycles(fitted(fit, _rows(fit, donor, data), plain), clock, ()) for fit in fits}
 
 
 def _donated(name: str, library: str, kind: str, data: Path, without: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from class_attention import KINDS, attention_fields
+from class_attention import KINDS, attention_fields, lone_matmuls
 from class_campaigns import Campaign, load_campaigns, weighted
 from expert_fits import KINDS as EXPERTS
 from expert_fits import class_kinds
@@ -236,6 +236,8 @@ def class_fields(
     if lone and mixture:
         mixture["grouped_matmul"]["libraries"]["deepgemm"] = {"dtypes": {"fp8": dict(lone)}}
     kinds = {"matmul": _matmul_fields(name, found, bands), **kinds, **mixture}
+    for library, fields in lone_matmuls(name, data, without).items():
+        kinds["matmul"]["libraries"][library]["dtypes"]["fp4"] = fields | {"band": bands[_UNCUT]}
     usual = [found for kind, found in bands.items() if "fp8" not in kind]
     for fields in (fields for kind, fields in attention.items() if kind.startswith(USUAL)):
         usual += [fields["band"], *(other["band"] for other in fields.get("libraries", {}).values())]

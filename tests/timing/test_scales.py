@@ -62,6 +62,18 @@ def test_a_format_that_nobody_timed_takes_the_constants_of_the_nearest(dtype: st
     assert h100.of("matmul", "graph", dtype=dtype) == h100.of("matmul", "graph", dtype=nearest)
 
 
+@pytest.mark.parametrize("library", ["trtllm", "vllm"])
+def test_a_class_has_the_kernels_of_a_format_that_its_generation_alone_was_timed_in(library: str) -> None:
+    b200 = ConstantSet.from_calibration(load_device("b200-180gb")).using(Kernels.all_of(library))
+    timed = b200.of("matmul", "graph", dtype="fp4")
+    b300 = ConstantSet.from_calibration(class_of(load_hardware("b300"))).using(Kernels.all_of(library))
+    inherited, blocks = (b300.of("matmul", "graph", dtype=dtype) for dtype in ("fp4", "fp8_block"))
+    assert inherited.value("least_tile") == pytest.approx(timed.value("least_tile"), rel=0.05)
+    assert inherited.compute == pytest.approx(timed.compute, rel=0.05)
+    assert inherited.low < timed.low < 1 < timed.high < inherited.high
+    assert inherited.value("least_tile") != blocks.value("least_tile")
+
+
 @pytest.mark.parametrize(("library", "whose"), [("vllm", "trtllm"), ("vendor", "trtllm"), ("trtllm", "trtllm")])
 def test_another_librarys_kernels_of_a_format_are_nearer_than_another_format(library: str, whose: str) -> None:
     """Scales by block were timed of TensorRT-LLM alone."""
