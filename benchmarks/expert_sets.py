@@ -44,7 +44,9 @@ KERNELS = {
     "vllm_unquantizedfusedmoe_flashinfer_trtllm_trtllmbf16experts": "trtllm-gen",
     "vllm_modeloptfp8moe_flashinfer_trtllm_trtllmfp8expertsmonolithic": "trtllm-gen",
     "vllm_fp8moe_flashinfer_trtllm_trtllmfp8expertsmodular": "trtllm-gen",
+    "vllm_fp8moe_flashinfer_trtllm_trtllmfp8expertsmonolithic": "trtllm-gen",
     "vllm_compressedtensorsw4a4nvfp4moe_flashinfer_trtllm_trtllmnvfp4expertsmodular": "trtllm-gen",
+    "vllm_compressedtensorsw4a4nvfp4moe_flashinfer_trtllm_trtllmnvfp4expertsmonolithic": "trtllm-gen",
     "deepgemm": "deepgemm",
     "moe_torch_flow": "trtllm-gen",
     "vllm_gptossmxfp4moe_flashinfer_trtllm_mxfp4_bf16_trtllmmxfp4expertsmonolithic": "trtllm-gen",
@@ -72,7 +74,8 @@ _WHOLE = "vllm_gptossmxfp4moe_triton_oaitritonmxfp4expertsmonolithic"
 """Under expert parallelism vLLM runs some 28 us of kernels beside it, whatever the tokens: these rows are left out."""
 _GATELESS = (1024.0, 2688.0)  # hidden sizes of Nemotron's mixtures, whose experts have no gate
 _EACH = "at hand"  # of the A experts of a token, how many the device has
-_LIMITED = "vllm_fp8moe_"  # modules of whole models: with 256 experts they have DeepSeek's router
+_LIMITED = ("vllm_fp8moe_", "vllm_compressedtensorsw4a4nvfp4moe_")
+"""Modules of whole models: with 256 experts they have DeepSeek's router."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,14 +147,20 @@ def load_experts(data: Path, *, usual: bool = True) -> tuple[ExpertSet, ...]:
 
 def _sets(table: Table, *, usual: bool) -> Iterator[ExpertSet]:
     own = _own_tactics(table)
-    for kernel, library in KERNELS.items():
+    for library in dict.fromkeys(KERNELS.values()):
         for name, (dtype, _) in RECIPES.items():
-            rows = [row for row in table.rows if (row["kernel_source"], row["moe_dtype"]) == (kernel, name)]
-            rows = [row for row in rows if kernel != _WHOLE or row["moe_ep_size"] == "1"]
+            rows = [row for row in table.rows if row["moe_dtype"] == name and _is_of(row, library, table.device)]
             rows = [row for row in rows if (own.get(_tactic_file(row), True) and _is_aligned(row)) is usual]
-            if rows and (kernel, name) != _UNUSED and (kernel, table.device.calibration_class) != _FIRST:
+            if rows:
                 seconds = column(rows, "latency_ms") * 1e-3
                 yield ExpertSet(table.device, dtype, library, table, _sizes(rows), seconds, _campaigns(rows))
+
+
+def _is_of(row: Mapping[str, str], library: str, device: HardwareSpec) -> bool:
+    """Whether a row is one of a library's that constants are made of."""
+    kernel = row["kernel_source"]
+    left_out = (kernel, row["moe_dtype"]) == _UNUSED or (kernel, device.calibration_class) == _FIRST
+    return KERNELS.get(kernel) == library and not left_out and (kernel != _WHOLE or row["moe_ep_size"] == "1")
 
 
 def _own_tactics(table: Table) -> dict[str, bool]:
@@ -208,7 +217,8 @@ def _sizes(rows: Rows) -> dict[str, Any]:
         own = np.array([row["distribution"] == name for row in rows])
         load = Routing.of(name.replace("law_", "law:")).load({k: v[own] for k, v in whole.items()}, devices[own])
         pairs[own], touched[own] = load.pairs, load.touched
-    for row in np.flatnonzero(whole["E"] == EXPERTS) if rows[0]["kernel_source"].startswith(_LIMITED) else ():
+    limited = np.array([row["kernel_source"].startswith(_LIMITED) for row in rows])
+    for row in np.flatnonzero(limited & (whole["E"] == EXPERTS)):
         law = rows[row]["distribution"].rpartition("power_law_")[2]
         load = limited_load(int(tokens[row]), int(devices[row]), float(law) if skewed[row] else 0.0)
         pairs[row], touched[row] = load

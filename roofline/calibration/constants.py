@@ -269,6 +269,18 @@ class ConstantSet:
         _, own, known = self._own(kind, "", dtype)
         return "" if known else own.library or ""
 
+    def library_of(self, kind: str, dtype: str = "") -> str:
+        """Whose kernels a kind of operator runs: those asked for, else those that its constants are of first.
+
+        >>> h100 = ConstantSet.from_calibration(load_device("h100-sxm-80gb"))
+        >>> h100.library_of("grouped_matmul"), h100.using(Kernels("", "trtllm")).library_of("grouped_matmul")
+        ('triton', 'trtllm')
+        """
+        asked = self.kernels.of(kind, dtype)
+        if asked not in NO_LIBRARY:
+            return asked
+        return next((own.library for _, own in self._places(kind, "") if own.library), "")
+
     def _own(self, kind: str, name: str, dtype: str) -> tuple[Calibration | None, KindConstants, bool]:
         """The file that an operator's constants are from, what it has of the operator's kernels, and whether these are
         the library's that was asked for.

@@ -44,7 +44,8 @@ class Cost:
     replays it from a graph, 0 where the host launches it, None where that is the machine's to say; padded: what its
     kernel computes where that graph holds more tokens than the step, None where it is the same. host_s: what the host
     does for a step, of a cost that is no operator's; ahead: while the device runs the one before. joined: whether the
-    kernel of a collective computes it too. hosted_bytes: what it reads of the host's memory. halves: 2 where it is run
+    kernel of a collective computes it too; beside: whether a graph runs it beside others. hosted_bytes: what it reads
+    of the host's memory. halves: 2 where it is run
     for each half of a step's tokens, which ``count`` has, so that the other half computes while this one's are sent.
     even_flops: of experts under an uneven load, what devices contract on average, where ``flops`` are the fullest's.
     """
@@ -70,6 +71,7 @@ class Cost:
     host_s: Number | None = None
     ahead: bool = False
     joined: bool = False
+    beside: bool = False
     hosted_bytes: Number = 0
     halves: Number = 1
     even_flops: Number | None = None
@@ -279,7 +281,8 @@ class _Kept:
         kernels = Kernels(c.kernels.op, sizes, c.kernels.precision, c.group, count, c.decoding)
         return partial(
             Cost, c.group, c.name, c.kind, c.dtype, count, flops, vector_flops, special, moved, shape, c.decoding,
-            c.alone, kernels, c.transfer, message, link, joined=c.joined, hosted_bytes=hosted,
+            c.alone, kernels, c.transfer, message, link, joined=c.joined, beside=c.beside,
+            hosted_bytes=hosted,
         )  # fmt: skip
 
 
@@ -339,6 +342,7 @@ def operator_cost(
         message_bytes=message,
         link_bytes=bus_bytes(op.transfer.operation, message, op.transfer.devices) if op.transfer else 0,
         joined=op.joins == "found",
+        beside=op.beside,
         hosted_bytes=op.hosted_bytes(sizes, width),
         even_flops=even,
     )

@@ -110,9 +110,9 @@ class AttentionShape:
 class RowShape:
     """An operator that works row by row: a norm, a softmax, an activation, a rotation, a gather.
 
-    row_bytes: what one row moves, without what all rows share. routed: whether it works on what experts read or wrote;
-    then pair_bytes: what has a row for each pair of a token and an expert at hand; spread: pairs of a token and any
-    expert, wherever it is, for each of those.
+    row_bytes: what one row moves, without what all rows share. routed: whether it works on what experts read or wrote,
+    or picks them, as kernels of the chain that is timed whole do; then pair_bytes: what has a row for each pair of a
+    token and an expert at hand; spread: pairs of a token and any expert, wherever it is, for each of those.
     """
 
     rows: Number
@@ -300,6 +300,8 @@ def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:
     own = [tensor for tensor in (*op.reads, *op.writes) if set(rows) <= set(tensor.letters)]
     row_bytes = added(_size([x for x in tensor.letters if x not in rows], sizes) * width(tensor) for tensor in own)
     routed = op.kind == "elementwise" and any("A" in tensor.letters for tensor in op.reads)
+    if op.kind == "softmax" and "E" in op.mixes and "A" in letters:
+        return RowShape(_size(rows, sizes), row_bytes, routed=True)
     if not routed:
         return RowShape(_size(rows, sizes), row_bytes)
     pairs = (tensor for tensor in (*op.reads, *op.writes) if "A" in tensor.letters)

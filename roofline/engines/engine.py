@@ -107,6 +107,17 @@ class Engine(Record):
         list[Text],
         Says("devices on which the kernel of an all-reduce adds the residual, norms and quantises what it wrote too"),
     ] = []
+    reduce_norm_of: Annotated[
+        Literal["all", "mixtures"], Says("models for which it does so: all, or mixtures of experts alone")
+    ] = "all"
+    beside: Annotated[
+        list[Text],
+        Says(
+            "operators that a step replayed from a graph runs beside others, on a second stream or in the kernel of "
+            "one: their FLOPs and bytes count, their latency is hidden"
+        ),
+    ] = []
+    beside_on: Annotated[list[Text], Says("devices on which it does so")] = []
     recompute_stops: Annotated[
         bool, Says("what it makes again of a layer in training stops as soon as all that is needed is there")
     ] = False
@@ -325,6 +336,10 @@ class Engine(Record):
     def reduces_norm_on(self, device: Collection[str]) -> bool:
         """Whether the kernel of an all-reduce computes the norm behind it too, on such devices."""
         return not set(self.reduce_norm).isdisjoint(device)
+
+    def runs_beside_on(self, device: Collection[str]) -> bool:
+        """Whether operators of ``beside`` run beside others, on such devices."""
+        return not set(self.beside_on).isdisjoint(device)
 
     def is_mature_on(self, device: Collection[str]) -> bool:
         """Whether kernels were timed under it on such devices."""

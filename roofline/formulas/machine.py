@@ -141,7 +141,7 @@ class SymbolicMachine:
 
     def _with(self, constants: ConstantSource) -> Machine:
         how = self.launching
-        return Machine(self.rates, constants, how.execution, single=how.single, host=how.host)
+        return Machine(self.rates, constants, how.execution, single=how.single, host=how.host, beside=how.beside)
 
     def sides(self, cost: Cost, *, expected: bool) -> Side:
         """What a corner joins, compute and memory: at the expected rates, or at those of the data sheet.

@@ -43,7 +43,14 @@ from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.axes import Sizes
 from roofline.program.workload import DTYPE_BYTES, Precision
-from roofline.timing.engine_choice import Launching, kernels_of, read_engine, unknown_kernels, unpacks_untimed
+from roofline.timing.engine_choice import (
+    Launching,
+    kernels_of,
+    read_engine,
+    single_loads,
+    unknown_kernels,
+    unpacks_untimed,
+)
 from roofline.timing.machine import dtype_of
 from roofline.timing.networks import LinkUse, Network, band_of
 from roofline.timing.timing import PARTS, Timing
@@ -101,9 +108,12 @@ class OperatorPrediction:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         one = (f"this is on one of {self.count} devices",) if self.count > 1 and self.kind != "collective" else ()
-        told = unknown_kernels(self.constants, self._kinds)
+        dtype = self.kernels_dtype or self.dtype
+        summed = [(dtype, self.sizes[name]) for name in ("hidden", "width", "k") if name in self.sizes]
+        alone = single_loads(self.constants, self.hardware, summed) if self.kind in ROUTED else ""
+        told = [each for each in (unknown_kernels(self.constants, self._kinds), alone) if each]
         warm = [self._warm] if self._warm else ()
-        return (*one, *warm, *self._stored, *([told] if told else ()), *self.hardware.cautions)
+        return (*one, *warm, *self._stored, *told, *self.hardware.cautions)
 
     @property
     def _warm(self) -> str:

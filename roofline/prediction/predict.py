@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from roofline.calibration.constants import ConstantSet
 from roofline.compression.recipes import Recipe
 from roofline.compression.transform import Compression
+from roofline.cost.kernel_shapes import GroupedShape
 from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.memory_fit import MemoryFit
 from roofline.engines.engine import Engine
@@ -19,7 +20,7 @@ from roofline.hardware.cache_tiers import read_tiers
 from roofline.hardware.spec import HardwareSpec
 from roofline.layers.expert_load import note_of
 from roofline.models.model import Model
-from roofline.number import exact, settled
+from roofline.number import exact, mean, settled
 from roofline.options.groups import Degrees
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions
@@ -39,8 +40,8 @@ from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
-from roofline.timing.engine_choice import caution, unknown_kernels, unpacks_untimed
-from roofline.timing.machine import kind_of
+from roofline.timing.engine_choice import caution, single_loads, unknown_kernels, unpacks_untimed
+from roofline.timing.machine import dtype_of, kind_of
 from roofline.version import versions
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ class Prediction:
         if self.recipe.cache_advice and Phase.DECODE in self.phases and self.memory.footprint.kv_cache_bytes:
             notes.append(self.recipe.cache_advice)
         told = note_of(self.conventions.routing), caution(self.engine, self.hardware)
-        notes += [each for each in (*told, unknown_kernels(self.constants, self._kinds)) if each]
+        notes += [each for each in (*told, unknown_kernels(self.constants, self._kinds), self.single_loads) if each]
         notes += (*self.request.storage, *self.request.unused)
         if self.hosted_bytes:
             notes.append(self._copied)
@@ -271,6 +272,17 @@ class Prediction:
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
+
+    @property
+    def single_loads(self) -> str:
+        """What to know of experts whose rows are loaded element by element, by far slower than is told."""
+        summed = [
+            (dtype_of(cost), float(mean(cost.flops)) / (2 * float(mean(cost.shape.rows)) * float(cost.shape.columns)))
+            for phase in self.phases.values()
+            for cost in phase.listing.costs
+            if isinstance(cost.shape, GroupedShape) and cost.shape.columns
+        ]
+        return single_loads(self.constants, self.hardware, [(dtype, round(each)) for dtype, each in summed])
 
     @property
     def _copied(self) -> str:

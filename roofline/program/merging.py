@@ -30,10 +30,25 @@ def run_by(engine: Engine, program: Program, beside: Callable[[Program], Program
     else:
         found = merged(beside(merged(program, engine.merges, ())), {}, engine.folds)
     found = replace(found, dispatches=tuple(engine.dispatches))
-    if not engine.reduce_norm:
+    if engine.beside:
+        found = replace(found, groups=tuple(_with_beside(each, engine.beside) for each in found.groups))
+    if not engine.reduce_norm or (engine.reduce_norm_of == "mixtures" and not _has_experts(found)):
         return found
     groups = (replace(each, ops=tuple(_joining(each.ops, op) for op in each.ops)) for each in found.groups)
     return replace(found, groups=tuple(groups))
+
+
+def _with_beside(group: Group, names: Collection[str]) -> Group:
+    """A group with those operators marked that run beside others, and what narrows their inputs alone."""
+    return replace(
+        group,
+        ops=tuple(replace(op, beside=op.name.removesuffix(QUANTIZE) in names or op.name in names) for op in group.ops),
+    )
+
+
+def _has_experts(program: Program) -> bool:
+    """Whether a token is sent to some of several experts."""
+    return any("X" in tensor.letters for group in program.groups for op in group.ops for tensor in op.reads)
 
 
 def _joining(ops: Sequence[Op], op: Op) -> Op:

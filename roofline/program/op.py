@@ -149,6 +149,7 @@ class Op:
     elementwise work, or a scan, computes. ``mask`` is fused attention's: causal, sliding, chunked, local or full.
     ``load`` rebinds axes where it is timed: the experts of the fullest device, while memory is that of an even load.
     ``joins``: whether the kernel of an all-reduce computes it too, ``asked`` of one right before it, or found so.
+    ``beside``: whether a replayed graph runs it beside other operators, or in the kernel of one.
     ``shared``: what it is on each of several devices of tensor parallelism, collectives among them, where a plan says
     so and no axis of a known meaning does; nothing where each device runs it whole.
     """
@@ -167,6 +168,7 @@ class Op:
     mask: str = ""
     load: Mapping[str, Binding] = field(default_factory=dict)
     joins: Literal["", "asked", "found"] = ""
+    beside: bool = False
     shared: tuple[Op, ...] = ()
 
     def __post_init__(self) -> None:

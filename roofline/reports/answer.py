@@ -26,10 +26,13 @@ LONGEST_NAME = 38
 def text(prediction: Prediction, *, operators: bool = False, wide: bool = False, quiet: bool = False) -> str:
     """The verdict first, the costliest operators, how sure, the inputs: at most ``LONGEST`` lines; then the notes.
 
-    ``operators`` prints every operator instead, ``wide`` with more columns; ``quiet`` leaves the verdict alone.
+    ``operators`` prints every operator instead, ``wide`` with more columns; ``quiet`` leaves the verdict alone,
+    and what makes it wrong by far.
     """
     if quiet:
-        return "\n".join(verdict(prediction))
+        return "\n".join(
+            [*verdict(prediction), *([f"note: {prediction.single_loads}"] if prediction.single_loads else [])]
+        )
     if operators or wide:
         return compression.text(prediction, wide=wide)
     notes = list(_notes(prediction))

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from roofline.calibration.constants import ConstantSet, Execution, Provenance
 from roofline.calibration.kernels import EXPERTS, Kernels
 from roofline.calibration.young_ports import load_young_ports
@@ -17,10 +19,11 @@ from roofline.engines.library import load_engine, load_every_engine
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.hardware.spec import HardwareSpec
 from roofline.identity import Same
+from roofline.number import Number
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Timing
 from roofline.program.phases import Phase
-from roofline.timing.machine import ConstantSource, Machine
+from roofline.timing.machine import PACKED, ConstantSource, Machine
 from roofline.timing.networks import Network
 from roofline.timing.rates import Rates
 
@@ -29,6 +32,9 @@ _SERVING = ("gpu", "apu")
 
 _USUAL = ("vllm", "transformers")
 """What decoders run in there: the first that runs on the device."""
+
+VECTOR = 16
+"""Elements of which Triton loads vectors: kernels are compiled for sizes that are multiples of it (tt.divisibility)."""
 
 DECODER = (Phase.PREFILL, Phase.DECODE)
 
@@ -195,6 +201,28 @@ def unpacks_untimed(constants: ConstantSet, recipe: Recipe, *, experts: bool) ->
     return told if unpacked else ""
 
 
+def single_loads(constants: ConstantSet, device: HardwareSpec, experts: Iterable[tuple[str, Number]]) -> str:
+    """What to know of experts whose rows Triton's kernels load element by element; empty where there are none.
+
+    ``experts``: by the dtype of their constants, what is summed over in a matmul of theirs: a hidden size, or a width
+    on each device. Weights of 4 bits have kernels of their own, which pad.
+    """
+    found = {
+        int(size)
+        for dtype, sizes in experts
+        if constants.library_of("grouped_matmul", dtype) == "triton" and not dtype.endswith(PACKED)
+        for size in np.unique(np.asarray(sizes, dtype=np.float64))
+        if size % VECTOR
+    }
+    if not found or "nvidia" not in device.words:
+        return ""
+    widths = " and ".join(f"{size:,}" for size in sorted(found))
+    return (
+        f"experts with rows of {widths} elements on a device: no multiple of {VECTOR}, so that Triton's kernels load "
+        "them one by one, which took 2 (bf16, Hopper) to 50 times (fp8, L40S) what is told"
+    )
+
+
 def _in_words(kind: str) -> str:
     """What a kind of constants does, whatever its phase."""
     if kind in EXPERTS:
@@ -217,7 +245,8 @@ def caution(engine: Engine, device: HardwareSpec) -> str:
 class Launching:
     """What of an engine a machine needs: how steps are launched, whether as single kernels, how young they are.
 
-    ``host``: its times between steps, times this. ``joins``: whether its all-reduces compute norms too.
+    ``host``: its times between steps, times this. ``joins``: whether its all-reduces compute norms too. ``beside``:
+    whether its graphs run operators beside others.
     """
 
     execution: Execution
@@ -225,6 +254,7 @@ class Launching:
     slower: float
     host: float = 1.0
     joins: bool = False
+    beside: bool = False
 
     @classmethod
     def of(cls, engine: Engine, device: HardwareSpec | None, constants: Provenance | None = None) -> Launching:
@@ -233,7 +263,9 @@ class Launching:
         execution: Execution = "graph" if engine.graphs else "eager"
         slower = 1.0 if mature else load_young_ports().slower
         joins = device is not None and engine.reduces_norm_on(device.words)
-        return cls(execution, engine.kernels == "single", slower, 0.0 if constants == "datasheet" else 1.0, joins)
+        beside = device is not None and engine.runs_beside_on(device.words)
+        host = 0.0 if constants == "datasheet" else 1.0
+        return cls(execution, engine.kernels == "single", slower, host, joins, beside)
 
     def machine(
         self,
@@ -244,5 +276,5 @@ class Launching:
         host_link: float | None = None,
     ) -> Machine:
         """A machine whose steps are launched so; what it takes is as for :class:`Machine`."""
-        launched = self.single, self.slower, self.host, self.joins, host_link
+        launched = self.single, self.slower, self.host, self.joins, host_link, self.beside
         return Machine(rates, constants, self.execution, network, room_bytes, *launched)

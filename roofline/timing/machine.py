@@ -29,8 +29,11 @@ from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
 from roofline.timing.operator import bound_s, time_operator
 from roofline.timing.rates import Rates
-from roofline.timing.timing import Timing, behind_copy, between_steps, beyond, total
+from roofline.timing.timing import Timing, behind_copy, beside_others, between_steps, beyond, total
 from roofline.timing.two_batches import exposed
+
+PACKED = "_w4"
+"""How dtypes of constants end whose weights are in 4 bits that a kernel unpacks."""
 
 
 class ConstantSource(Protocol):
@@ -52,6 +55,7 @@ class Machine:
     is the memory that is left to a model on each device, None where it is not known. [B] ``host``: the host's time
     between steps, times this; 0 where only the data sheet counts. ``joins``: whether norms that ask for it run in the
     kernel of an all-reduce. ``host_link``: the rate at which the host's memory is read, None without a link. [B/s]
+    ``beside``: whether operators that may run beside others do, in a replayed graph.
     """
 
     rates: Rates
@@ -64,6 +68,7 @@ class Machine:
     host: Number = 1.0
     joins: bool = False
     host_link: float | None = None
+    beside: bool = False
 
     def fits(self, total_bytes: float) -> bool | None:
         """Whether so many bytes fit on a device; None where its memory is not known."""
@@ -100,6 +105,9 @@ class Machine:
             found = time_transfer(*asked, self.network, each.copies)
             return found * (1 - self.network.use.overlap)  # the part that no other work hides
         whole = self._kernel(cost, name)
+        if cost.beside and self.beside:
+            replayed = cost.replayed if cost.replayed is not None else int(self.execution == "graph")
+            return beside_others(whole, replayed)
         if not self.runs_single_kernels(cost) or cost.kernels is None:
             return whole
         kernels = total((1, self._kernel(part)) for part in cost.kernels())
@@ -174,7 +182,7 @@ def dtype_of(cost: Cost) -> str:
     if not isinstance(shape, GroupedShape | MatmulShape):
         return cost.dtype
     if isinstance(shape, GroupedShape) and shape.packed:
-        return f"{cost.dtype}_w4"
+        return f"{cost.dtype}{PACKED}"
     return "fp8_block" if shape.blocked and cost.dtype == "fp8" else cost.dtype
 
 

@@ -174,6 +174,24 @@ def behind_copy(timing: Timing, copied_s: Number) -> Timing:
     return replace(timing, time_s=time, bound_s=bound, low_s=low, high_s=high, link_s=link)
 
 
+def beside_others(alone: Timing, replayed: Number) -> Timing:
+    """What an execution adds to a step where a replayed graph (1) runs it beside others, in place of behind them (0).
+
+    Its traffic and FLOPs take their part of the device, at least its bound; what else it takes by itself, others hide.
+    At the slow end nothing hides it. [s]
+
+    >>> small = beside_others(Timing(3.0, 0.5, 2.0, 4.0, latency_s=2.5, memory_s=0.5), 1)
+    >>> small.low_s, small.time_s, small.high_s, small.latency_s, small.memory_s
+    (0.5, 0.5, 3.0, 0.0, 0.5)
+    """
+    work = alone.compute_s + alone.memory_s
+    part = ratio(alone.bound_s, work)
+    hidden = (0 * alone.latency_s, alone.compute_s * part, alone.memory_s * part, alone.link_s)
+    added = (alone.bound_s, alone.bound_s, alone.bound_s, alone.time_s, *hidden)
+    seconds = (one * replayed + more * (1 - replayed) for one, more in zip(added, alone.all_seconds, strict=True))
+    return _timing(seconds, alone.form)
+
+
 def beyond(host: Timing, ran: Number) -> Timing:
     """What a device waits for a host that prepares the next step while it runs this one, for ``ran``. [s]
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from roofline.engines.library import load_engine
+from roofline.models.model import load_model
 from roofline.prediction.figures import Figures
 from roofline.prediction.predict import predict
+from roofline.program.merging import run_by
 
 JOINED = {"ffn_norm", "output_norm", "q_proj.quantize", "gate.quantize"}
 
@@ -52,3 +54,12 @@ def test_an_engine_says_on_which_devices() -> None:
     vllm = load_engine("vllm")
     assert vllm.reduces_norm_on({"nvidia", "hopper"})
     assert not vllm.reduces_norm_on({"nvidia", "ampere", "sm_80"})
+
+
+def test_an_engine_does_so_for_mixtures_alone_where_it_says_so() -> None:
+    sglang = load_engine("sglang")
+    asks = [
+        any(op.joins for group in run_by(sglang, load_model(name).program()).groups for op in group.ops)
+        for name in ("qwen3-30b-a3b", "llama-3.1-8b")
+    ]
+    assert asks == [True, False]

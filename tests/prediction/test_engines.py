@@ -185,6 +185,8 @@ def test_what_is_refused(asked: dict[str, Any], error: type[Exception], told: st
 
 def test_launching_is_what_the_record_says() -> None:
     h100 = load_hardware("h100")
-    assert Launching.of(load_engine("vllm"), h100) == Launching("graph", single=False, slower=1.0, joins=True)
+    assert Launching.of(load_engine("vllm"), h100) == Launching(
+        "graph", single=False, slower=1.0, joins=True, beside=True
+    )
     assert Launching.of(load_engine("transformers"), h100) == Launching("eager", single=True, slower=1.0)
     assert Launching.of(load_engine("tensorrt"), h100).execution == "eager"

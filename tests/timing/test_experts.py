@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from roofline.calibration.provenance import class_of
 from roofline.cost.cost import Cost, operator_cost
 from roofline.cost.kernel_shapes import GroupedShape, RowShape
 from roofline.hardware.loading import load_hardware
-from roofline.layers.mixture_of_experts import experts
+from roofline.layers.mixture_of_experts import experts, router
+from roofline.operators.predict_op import predict_op
+from roofline.prediction.predict import predict
 from roofline.program.workload import Precision
+from roofline.reports.answer import text
 from roofline.timing.machine import Machine, dtype_of, kind_of
 from roofline.timing.operator import time_operator
 from roofline.timing.timing import Timing, total
@@ -109,6 +113,12 @@ def test_tiles_are_as_high_as_all_pairs_of_the_step_would_fill() -> None:
     assert time_operator(up, H100, few).time_s < told.time_s < time_operator(alone, H100, constants).time_s
 
 
+def test_picking_experts_is_a_part_of_their_chain() -> None:
+    """The rows that a chain was timed by hold it."""
+    scores, pick = (operator_cost(op, SIZES, BF16) for op in router())
+    assert (kind_of(scores), kind_of(pick)) == ("matmul", "routed")
+
+
 def test_the_bound_counts_what_is_compulsory_once() -> None:
     up, *_ = chain()
     assert isinstance(up.shape, GroupedShape)
@@ -179,3 +189,21 @@ def test_no_narrow_dtype_has_a_chain_without_its_latency(device: str, library: s
     plain = known.of("grouped_matmul", "graph", dtype="bf16").latency_s
     for dtype in ("fp8", "fp8_block", "int8", "fp4"):
         assert known.of("grouped_matmul", "graph", dtype=dtype).latency_s > plain / 2, dtype
+
+
+@pytest.mark.parametrize(
+    ("asked", "warned"),
+    [
+        ({}, True),
+        ({"engine": "tensorrt-llm"}, False),  # its own kernels
+        ({"dtype": "mxfp4+experts"}, False),  # kernels that pad
+        ({"tp": 4}, False),  # 720 elements
+    ],
+)
+def test_a_width_that_tritons_kernels_load_one_by_one_is_told(asked: dict[str, Any], warned: bool) -> None:
+    """2,880 elements of gpt-oss are 360 on each of eight devices."""
+    found = predict("gpt-oss-20b", "8xh100", phase="decode", **{"tp": 8, "dtype": "bf16", "context": 64, **asked})
+    assert [" 360 elements" in note for note in found.notes if "one by one" in note] == [True] * warned
+    assert ("one by one" in text(found, quiet=True)) is warned
+    op = predict_op("experts", "h100", tokens=8, experts=8, topk=2, hidden=2880, width=360 if warned else 368)
+    assert any("one by one" in note for note in op.notes) is warned
