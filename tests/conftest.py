@@ -9,6 +9,7 @@ Tests that compare with torch or transformers are skipped where these are absent
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 from collections.abc import Generator
 
@@ -30,6 +31,9 @@ _NEEDED = "torch or transformers is not installed: pip install -e '.[torch]' run
 
 _YOUNG = 100_000  # objects made before the collector looks for garbage: 700 by itself
 
+_SEVERAL = 250
+_RAN = itertools.count(1)
+
 gc.disable()  # while tests are collected, all of which stay
 
 
@@ -39,6 +43,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, 20, 50)
+
+
+def pytest_runtest_logfinish() -> None:
+    """What tests have loaded stays too: whoever collects later, as a measurement does, need not go through it."""
+    if next(_RAN) % _SEVERAL == 0:
+        gc.collect()
+        gc.freeze()
 
 
 def _in_one_line(report: pytest.TestReport | pytest.CollectReport) -> None:
