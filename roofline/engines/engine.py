@@ -141,6 +141,9 @@ class Engine(Record):
     captured: Annotated[
         Batches, Says("tokens of a step that graphs are captured for, to which smaller ones are padded; none: any")
     ] = []
+    captured_most: Annotated[
+        TokensByDevice, Says("the most tokens of a step that a graph is captured for, by device; none: all of captured")
+    ] = {}
     kv_block: Annotated[int, Field(ge=1), Says("tokens in a block of the KV cache")] = 1
     state_dtype: Annotated[
         Text | None, Says("dtype of recurrent states where none is asked for; none: the model's")
@@ -247,7 +250,7 @@ class Engine(Record):
     def on(self, device: Collection[str], memory_bytes: float | None) -> Engine:
         """The same with what it takes by itself on a device that is known by these words and has such a memory. [B]
 
-        The chunk, the sequences, and the share of the memory where a rule says it.
+        The chunk, the sequences, the graphs, and the share of the memory where a rule says it.
 
         >>> from roofline.engines.library import load_engine
         >>> [load_engine("vllm").on({"sm_89"}, memory).pass_tokens for memory in (48e9, 96e9)]
@@ -256,6 +259,8 @@ class Engine(Record):
         tables = {"chunk": self.chunk, "max_sequences": self.max_sequences}
         found = {name: tokens_on(table, device, memory_bytes) for name, table in tables.items() if table}
         update: dict[str, Any] = {name: {ANY: number} for name, number in found.items() if number is not None}
+        if (most := tokens_on(self.captured_most, device, memory_bytes)) is not None:
+            update["captured"] = [tokens for tokens in self.captured if tokens <= most]
         if self.memory_rule and self.memory_share is None and memory_bytes:
             update["memory_share"] = self.memory_rule.share(device, memory_bytes, found.get("chunk") or 0)
         return self.model_copy(update=update) if update else self

@@ -51,13 +51,21 @@ def test_names_aliases_and_paths(tmp_path: Path) -> None:
     assert review_engine(own) == []
     mine = load_engine(own)
     assert (mine.name, mine.captured) == ("mine", load_engine("sglang").captured)
-    assert fields["captured"][-1] == "16..256/8"
+    assert fields["captured"][-1] == "272..512/16"
     assert load_engine(mine) is mine
 
 
 def test_ranges_of_captured_batches_are_written_out() -> None:
     """vLLM 0.18 captures 1, 2, 4, then every 8th up to 248, then every 16th from 256 to 512."""
     assert load_engine("vllm").captured == [1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)]
+
+
+def test_sglang_captures_graphs_by_memory() -> None:
+    """server_args.py of SGLang 0.5.9: cuda_graph_max_bs of one device, of four from 60 GiB on."""
+    most = {"t4": 8, "rtx-5090": 24, "l40s": 32, "h100": 512, "b200": 512}
+    devices = {name: load_hardware(name) for name in most}
+    engines = {name: load_engine("sglang").on(device.words, device.capacity) for name, device in devices.items()}
+    assert {name: engine.captured[-1] for name, engine in engines.items()} == most
 
 
 @pytest.mark.parametrize(
