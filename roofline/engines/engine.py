@@ -168,6 +168,9 @@ class Engine(Record):
     max_sequences: Annotated[
         TokensByDevice | None, Says("sequences in flight at most, by device; none: as many as the cache holds")
     ] = None
+    reserves: Annotated[
+        bool, Says("whether a request waits until the cache of its whole length is free, so that none is preempted")
+    ] = False
     sampling_copies: Annotated[
         int | None,
         Field(

@@ -385,15 +385,17 @@ def _occupancies(question: Question, program: Program, job: _Job, chunks: Sequen
     prompts, most = question.only is None, engine.pass_tokens
     if most is not None and most < max(question.traffic.prompt.tokens):  # so much of a prompt that is read by itself
         chunks = [most if tokens is None else tokens for tokens in chunks]
-    return list(_held_by(Same(program), precision, question.traffic, tuple(chunks), engine.kv_block, prompts))
+    return list(
+        _held_by(Same(program), precision, question.traffic, tuple(chunks), engine.kv_block, prompts, engine.reserves)
+    )
 
 
 @lru_cache(maxsize=512)
 def _held_by(
     program: Same[Program], precision: Precision, traffic: Traffic, chunks: tuple[int | None, ...], kv_block: int,
-    prompts: bool,
+    prompts: bool, reserves: bool,
 ) -> tuple[Occupancy, ...]:  # fmt: skip
-    return tuple(occupancies_of(program.it, precision, traffic, chunks, kv_block, prompts=prompts))
+    return tuple(occupancies_of(program.it, precision, traffic, chunks, kv_block, prompts=prompts, reserves=reserves))
 
 
 def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:

@@ -15,7 +15,7 @@ from roofline.program.axes import Sizes
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic.lengths import Shown
-from roofline.program.traffic.traffic import Traffic, in_flight
+from roofline.program.traffic.traffic import Traffic, in_flight, reserved_in_flight
 from roofline.program.workload import Precision
 
 MANY = 4096
@@ -135,14 +135,16 @@ def occupancies_of(
     kv_block: int = 1,
     *,
     prompts: bool = True,
+    reserves: bool = False,
 ) -> list[Occupancy]:
     """What serving ``traffic`` holds with each of some chunks of prompts: weights, activations of a step, caches.
 
     Caches grow block by block, so sequences count at their mean length in flight, in whole blocks of ``kv_block``
-    tokens, and one of them at its longest. What a shared prefix saves is not counted. Without ``prompts`` others read
-    them, and no step has their activations. Chunks differ in the activations of prompts alone. [B]
+    tokens, and one of them at its longest; where an engine ``reserves`` caches, at their whole length. What a shared
+    prefix saves is not counted. Without ``prompts`` others read them, and no step has their activations. Chunks differ
+    in the activations of prompts alone. [B]
     """
-    lengths, weights = in_flight(traffic)
+    lengths, weights = (reserved_in_flight if reserves else in_flight)(traffic)
     each = float(np.sum(weights * cache_of(program, precision, in_blocks(lengths, kv_block))))
     longest = float(cache_of(program, precision, in_blocks(np.array([float(traffic.longest)]), kv_block))[0])
     read = _reading(program, precision, traffic, chunks) if prompts else [(Line(), 0.0)] * len(chunks)

@@ -458,7 +458,7 @@ class Replica:
             tokens = 0 if parts else 1 if source else min(reading.target - reading.done, budget)
             held = self._held([*pieces, *found], last) if held is None or path else held
             own = self._own(reading, tokens)
-            if held + own > self.room.bytes:
+            if held + own > self.room.bytes or not self._promises(reading):
                 self.prefixes.leave(path, reading.shared)
                 break
             request = self.waiting.popleft()
@@ -517,6 +517,22 @@ class Replica:
         read = {id(piece): tokens for piece, tokens in pieces}
         then = of(np.array([each.done + read.get(id(each), 0) for each in self.reading]))
         return held + float(np.add.reduce(then) - np.add.reduce(of(np.array([each.shared for each in self.reading]))))
+
+    def _promises(self, reading: Reading) -> bool:
+        """Whether the caches of all that is scheduled, and of this prompt, have room once each is at its longest.
+
+        True where the engine does not wait for that.
+        """
+        if not self.engine.reserves:
+            return True
+        begun = [reading, *self.reading, *(each for _, each in self.tiers.under_way)]
+        requests = [each.request for each in begun]
+        longest = self.ledger.prompt[requests] + (0 if self.hands_over else self.ledger.generate[requests] - 1)
+        of, shared = self.room.of_tokens, np.array([each.shared for each in begun])
+        whole = float(np.add.reduce(of(longest) - of(shared))) + self.prefixes.used + self.sent_bytes
+        if len(self.decoding):
+            whole += float(np.add.reduce(of(self.context + self.left - 1) - of(self.shared)))
+        return whole <= self.room.bytes
 
     def _own(self, reading: Reading, more: int = 0) -> float:
         """What a prompt holds by itself, with so many tokens more. [B]"""

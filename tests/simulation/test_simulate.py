@@ -49,6 +49,29 @@ def test_less_load_more_devices_more_room_are_no_worse(worse: dict[str, Any], be
     assert slow[0] > 1.02 * fast[0]
 
 
+def test_an_engine_that_reserves_caches_preempts_nothing() -> None:
+    """Three times what the cache of an L4 holds at once, all there at the start: TensorRT-LLM lets in what will fit."""
+    asked: dict[str, Any] = {"load": None, "arrivals": "all", "requests": 96, "prompt": 512, "generate": 512}
+    careful, hasty = (
+        simulated("l4", engine="tensorrt-llm", dtype="fp8", set={"engine.reserves": reserves}, **asked).outcome
+        for reserves in (True, False)
+    )
+    assert careful.preempted == 0 < hasty.preempted
+    assert careful.sequences < hasty.sequences
+
+
+def test_reserved_caches_admit_fewer_sequences_the_longer_the_answers() -> None:
+    """At the whole length, where others count the mean in flight: half of a long answer, little of a short one."""
+
+    def most(generate: int, **reserves: bool) -> int:
+        edits = {f"engine.{name}": value for name, value in reserves.items()}
+        asked: dict[str, Any] = {"prompt": 1024, "generate": generate, "engine": "tensorrt-llm", "set": edits}
+        return int(roofline.compare(MODEL, "h100", **asked).to_dict()["rows"][0]["max_batch"])
+
+    ratios = [most(generate) / most(generate, reserves=False) for generate in (16, 1024, 8192)]
+    assert ratios == pytest.approx([1.0, 1.5 / 2, 5.0 / 9], abs=0.02)
+
+
 def test_a_band_holds_the_expected_and_percentiles_rise() -> None:
     found = simulated()
     for name in TIMES:

@@ -16,7 +16,8 @@ from roofline.simulation.events import round_robin, run
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
 
-_RULES = {"front_end": 0.0, "poll_steps": 1, "wait_steps": 0, "wait_share": 1.0, "host_ahead": False}
+_RULES = {"front_end": 0.0, "poll_steps": 1, "wait_steps": 0, "wait_share": 1.0, "host_ahead": False,
+          "reserves": False}  # fmt: skip
 
 
 @dataclass

@@ -239,6 +239,13 @@ def in_flight(traffic: Traffic) -> tuple[Grid, Grid]:
     return np.array(lengths), np.array(weights) / sum(weights)
 
 
+def reserved_in_flight(traffic: Traffic) -> tuple[Grid, Grid]:
+    """Whole lengths of the sequences that are decoded at one moment, and how likely each is. [tokens]"""
+    lengths = [prompt + answer for prompt, answer, _ in traffic.points]
+    weights = np.array([weight * (answer - 1) for _, answer, weight in traffic.points])
+    return np.array(lengths, dtype=np.float64), weights / weights.sum()
+
+
 def _phi(z: float) -> float:
     return (1 + erf(z / sqrt(2))) / 2
 
