@@ -16,6 +16,9 @@ def test_list_and_show() -> None:
     assert listed["vllm"]["memory_share"] == 0.9
     table = answer("engines", "list").splitlines()
     assert [line.split()[0] for line in table[1:]] == engine_names()
+    rule, times = answer("engines", "show", "sglang"), answer("engines", "show", "vllm")
+    assert "fixed: 671 MB; token: 1.57 MB; tokens: 2048; graph: 2.10 MB" in rule
+    assert " 276 us " in times
     page = answer("engines", "show", "trtllm")
     assert page.startswith("TensorRT-LLM 1.2.0rc6.post3 (2026-02): tensorrt-llm")
     assert "1, 2, 4 ... 128 (19 of them)" in page
