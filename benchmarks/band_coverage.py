@@ -6,8 +6,9 @@ The rows of a set are not independent. What all rows of a device left out have i
 many draws as there are dimensions in it, so that a band which holds 90 % of all rows holds nearly all of one set and
 too few of another. So bands are judged by the mean coverage over sets, at several levels, and by the interval score.
 Beside the share of sets covered by 85 to 96 % stands that of bands which are right: what rows share is drawn from a
-normal distribution of the deviation seen among the sets, scatter is each set's own. The interval is from 2,000 draws
-of kinds and of devices, each with replacement.
+normal distribution of the deviation seen among the sets, scatter is each set's own. Where a band is from other kernels,
+as experts' are, how far a set's spread lies off what they tell is drawn too: no band that is from others knows it.
+The interval is from 2,000 draws of kinds and of devices, each with replacement.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from device_board import LEVELS, stored
+from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import norm as normal
 
@@ -70,16 +72,23 @@ class Band:
         return float(self.record["cover"])
 
 
-def if_true(shared: float, scatter: float, draws: int) -> Grid:
+def if_true(shared: float, scatter: float, draws: int, unforeseen: float = 0.0) -> Grid:
     """The coverage of a set, drawn many times, by a band that is right: what rows share and their scatter, together.
 
     shared, scatter: deviations of ln(measured / predicted); draws: how many values of what rows share are in a set.
+    unforeseen: the deviation of ln(the set's spread / the one that its band was made for); the band is as much wider
+    as it takes to hold nine rows in ten all the same.
     """
-    scatter = max(scatter, 1e-6)
-    common = np.random.default_rng(0).normal(0.0, shared, (_DRAWS, draws))
-    end = normal.ppf(0.95) * float(np.hypot(shared, scatter))
-    inside: Grid = ndtr((end - common) / scatter) - ndtr((-end - common) / scatter)
-    return inside.mean(axis=1)
+    random, scatter = np.random.default_rng(0), max(scatter, 1e-6)
+    common = random.normal(0.0, shared, (_DRAWS, draws))
+    made_for = np.exp(random.normal(0.0, unforeseen, (_DRAWS, 1)))
+
+    def covers(times: float) -> Grid:
+        end = times * normal.ppf(0.95) * float(np.hypot(shared, scatter)) * made_for
+        inside: Grid = ndtr((end - common) / scatter) - ndtr((-end - common) / scatter)
+        return inside.mean(axis=1)
+
+    return covers(float(brentq(lambda times: covers(times).mean() - 0.9, 0.5, 5.0)) if unforeseen else 1.0)
 
 
 @cache
@@ -91,10 +100,12 @@ def bands(subject: str) -> tuple[Band, ...]:
     records = [one for one in stored(subject) if one["constants"] in ("fitted", "left out")]
     groups = [_group(one, records) for one in records]
     found = []
+    spreads = [one["unforeseen"] for one in records if "unforeseen" in one]
     for record, group in zip(records, groups, strict=True):
         ones = [one["shared"] for one, of in zip(records, groups, strict=True) if of == group and one["draws"] == 1]
         shared = float(np.sqrt(np.mean(np.square(ones)))) if record["draws"] == 1 else record["shared"]
-        covers = if_true(shared, record["scatter"], record["draws"])
+        unforeseen = float(np.std(spreads)) if "unforeseen" in record else 0.0
+        covers = if_true(shared, record["scatter"], record["draws"], unforeseen)
         found.append(Band(record, group, float(asked(covers).mean())))
     return tuple(found)
 

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 from class_attention import KINDS
+from device_bands import ends_unseen
 from fit_classes import class_without
-from fit_devices import FITS, Fit, devices, ends_unseen, first_sets, judged, sets_of
+from fit_devices import FITS, Fit, devices, first_sets, judged, sets_of
 from measured_sets import MeasuredSet, load_sets
 from scipy.stats import norm as normal
 
@@ -112,7 +113,10 @@ def shares(logs: Any, groups: Any) -> dict[str, float]:
 def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
     """The mean over the seeds."""
     seeds = judged(fit, sets_of(data, fit, device), first_sets(data, fit, device))
-    each = [figures_of(seed.rows, seed.constants, ends) for seed, ends in zip(seeds, ends_unseen(seeds), strict=True)]
+    each = [
+        figures_of(seed.rows, seed.constants, ends)
+        for seed, ends in zip(seeds, ends_unseen(seeds, fit.kind), strict=True)
+    ]
     common = shares(-np.concatenate([seed.logs for seed in seeds]), np.concatenate([seed.values for seed in seeds]))
     return mean_of(each) | common
 

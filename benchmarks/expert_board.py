@@ -20,7 +20,9 @@ from expert_fits import (
     CACHED,
     CLASSES,
     FREE,
+    SPREAD_POWER,
     Chain,
+    Judged,
     band_unseen,
     class_kinds,
     judged,
@@ -45,12 +47,14 @@ def board(data: Path) -> Iterator[dict[str, Any]]:
     """A record for each set and load: of rows not fitted, of all by other devices' constants, of rows apart."""
     others = {each.name: each for each in load_experts(data, usual=False)}
     for rows in sorted(load_experts(data), key=lambda each: (each.dtype, each.library)):
-        seen = [(seed.rows, seed.chain.banded(*band_unseen(seed, rows, data))) for seed in judged(rows, data)]
+        seen = [
+            (seed.rows, seed.chain.banded(*band_unseen(seed.spread, rows.kernel, data)[0]))
+            for seed in judged(rows, data)
+        ]
         unseen = left_out(rows, data)
         for load, skewed in (("balanced", 0), ("power law", 1)):
-            found = mean_of([_figures(own, chain, skewed) for own, chain in seen]) | _shares(
-                rows.split_by, seen, skewed
-            )
+            found = mean_of([_figures(own, chain, skewed) for own, chain in seen])
+            found |= _shares(rows.split_by, seen, skewed) | {"unforeseen": _unforeseen(judged(rows, data), skewed)}
             yield _record(rows, load, "fitted", found)
             if unseen:
                 yield _record(rows, load, "left out", _figures(rows, unseen, skewed))
@@ -70,6 +74,12 @@ def _shares(split_by: str, seen: Sequence[tuple[ExpertSet, Chain]], skewed: int)
     parts = [(own.where(own.sizes["skewed"] == skewed), chain) for own, chain in seen]
     logs = np.concatenate([logs_of(own, chain) for own, chain in parts])
     return shares(logs, np.concatenate([own.sizes[split_by] for own, _ in parts]))
+
+
+def _unforeseen(seeds: Sequence[Judged], skewed: int) -> float:
+    """How far the spread of rows not fitted lies off what their band is made for, but for a factor of all: its ln."""
+    each = [np.abs(seed.logs[seed.rows.sizes["skewed"] == skewed]).mean() / seed.spread**SPREAD_POWER for seed in seeds]
+    return float(np.log(each).mean())
 
 
 def _record(rows: ExpertSet, load: str, constants: str, told: Mapping[str, float]) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from class_attention import KINDS as KINDS_ALIKE
+from class_attention import is_attention, unseen
+from device_bands import band_fields
 from device_sets import SEEDS
 from expert_sets import RECIPES, ExpertSet, load_experts
 from fit_devices import has_fast_cache, kind_fields
@@ -51,6 +54,8 @@ GATHERED = {"triton": 1.0, "trtllm-gen": 0.0}
 """Libraries whose first matmul reads tokens where they lie, and what of other devices' pairs passes between kernels."""
 _ALIKE = 0.3
 """How far ln(routed_passes) of another dtype lies from that of bf16: sorting by tokens costs alike, and hides it."""
+SPREAD_POWER = 0.75
+"""How rows that are not fitted spread, beside those that are: by the interval score of rows that were not fitted."""
 CLASSES = ("nvidia-ampere", "nvidia-hopper", "nvidia-tensor-core", "nvidia-gddr")
 DEFAULTS = {"b200-180gb": "trtllm-gen"}
 DEFAULT = "triton"
@@ -143,12 +148,12 @@ def _seconds(costs: Iterable[Cost], device: HardwareSpec, chain: Chain) -> Any:
 class Judged:
     """Rows of one seed that were not fitted, and constants that did not see them.
 
-    scatter: the median |ln(measured / predicted)| of the rows that were.
+    spread: the mean |ln(measured / predicted)| of the rows that were.
     """
 
     rows: ExpertSet
     chain: Chain
-    scatter: float
+    spread: float
 
     @property
     def logs(self) -> Any:
@@ -186,46 +191,58 @@ def judged(rows: ExpertSet, data: Path) -> tuple[Judged, ...]:
     found = []
     for own, others in splits:
         chain = fitted([own], passes)
-        found.append(Judged(others, chain, float(np.median(np.abs(logs_of(own, chain))))))
+        found.append(Judged(others, chain, spread_of(own, chain)))
     return tuple(found)
 
 
-def own_band(rows: ExpertSet, data: Path) -> tuple[tuple[float, float], int]:
-    """The band over the rows that each seed did not fit, and how many they are: what a calibration states."""
-    logs = np.concatenate([seed.logs for seed in judged(rows, data)])
-    return _band([logs]), len(logs)
+def spread_of(rows: ExpertSet, chain: Chain) -> float:
+    """The mean |ln(measured / predicted)| of rows."""
+    return float(np.abs(logs_of(rows, chain)).mean())
 
 
 def others_of(rows: ExpertSet, data: Path) -> list[ExpertSet]:
     """The same kernels in the same dtype on other devices."""
-    key = rows.dtype, rows.library
-    return [each for each in load_experts(data) if each is not rows and (each.dtype, each.library) == key]
+    return [each for each in load_experts(data) if each is not rows and each.kernel == rows.kernel]
 
 
-def band_unseen(seed: Judged, rows: ExpertSet, data: Path) -> tuple[float, float]:
-    """A band for a seed of ``rows`` that saw no row it judges: from those that all other kernels' seeds did not fit.
+def band_unseen(spread: float, kernel: tuple[str, str], data: Path) -> tuple[tuple[float, float], int]:
+    """The band of constants whose fitted rows have this spread, for sizes that they did not see, and of how many rows.
 
-    A set has two hidden sizes or three, so that it cannot say itself how far another one lies off. What others err is
-    taken in parts of the root of their scatter, since half of what tells kernels apart is seen on fitted rows.
+    A set has two hidden sizes or three, so that it cannot say itself how far another one lies off. The band is from
+    what other kernels err, on any device, on rows that their seeds did not fit, as parts of a power of their spreads:
+    nothing of how these kernels err on rows that were not fitted is in it.
     """
-    others = [judged(each, data) for each in load_experts(data) if each is not rows]
-    low, high = np.log(_band([np.concatenate([one.logs / np.sqrt(one.scatter) for one in every]) for every in others]))
-    return float(np.exp(low * np.sqrt(seed.scatter))), float(np.exp(high * np.sqrt(seed.scatter)))
+    sets = [each for each in load_experts(data) if each.kernel != kernel]
+    others = [judged(each, data) for each in sets]
+    logs = [np.concatenate([seed.logs / seed.spread**SPREAD_POWER for seed in every]) for every in others]
+    low, high = np.log(_band(logs)) * spread**SPREAD_POWER
+    return (float(np.exp(low)), float(np.exp(high))), sum(map(len, sets))
 
 
 def left_out(rows: ExpertSet, data: Path) -> Chain | None:
     """The constants that other devices have for these kernels, with a band that knows nothing of the device.
 
     Where one of them is of its generation, it is from that one's rows not fitted, and from each of the others left
-    out; else from what kernels err on generations that were left out.
+    out; else ``band_elsewhere``.
     """
     others = others_of(rows, data)
     if not others:
         return None
     found = moved(_pooled(tuple(others), data), others[0].device, rows.device)
     if not (alike := [each for each in others if _of_one(each, rows)]):
-        return found.banded(*_band(unseen_generations(data, rows.device.name)))
+        return found.banded(*band_elsewhere(data, rows.device.name)[0])
     return found.banded(*_band([*_not_fitted(alike, data), *_each_left_out(others, data)]))
+
+
+def band_elsewhere(data: Path, without: str) -> tuple[tuple[float, float], int]:
+    """The band on an architecture that was not timed, with nothing of ``without``, and how many rows it is from.
+
+    It is from what experts and attention err there: three generations have such experts, and an L40S left out lies
+    twice as far off as the others do by each other.
+    """
+    attention = [one.logs for kind in KINDS_ALIKE if is_attention(kind) for one in unseen(kind, data, without)]
+    logs = [*unseen_generations(data, without), *attention]
+    return _band(logs), sum(map(len, logs))
 
 
 @cache
@@ -283,10 +300,12 @@ def with_experts(fields: Mapping[str, Any], device: HardwareSpec, data: Path) ->
     sets.sort(key=lambda rows: (rows.library != default_of(device), rows.dtype != "bf16"))
     kinds: dict[str, Any] = {"grouped_matmul": {}, "routed": {}}
     for rows in sets:
-        chain, (band, count) = whole(rows, data), own_band(rows, data)
-        _put(kinds["grouped_matmul"], rows, kind_fields(chain.grouped, device, band, count))
+        chain = whole(rows, data)
+        ends, count = band_unseen(spread_of(rows, chain), rows.kernel, data)
+        band = band_fields(ends, f"{count:,} {EVIDENCE}")
+        _put(kinds["grouped_matmul"], rows, kind_fields(chain.grouped, device, band))
         if rows.dtype == "bf16":
-            _put(kinds["routed"], rows, kind_fields(chain.routed, device, band, count))
+            _put(kinds["routed"], rows, kind_fields(chain.routed, device, band))
     tables = sorted({f"{rows.table.framework} {rows.table.version} ({rows.table.digest})" for rows in sets})
     count = sum(map(len, sets))
     source = f"{fields['source'].split(_EXPERTS)[0]}{_EXPERTS} {count:,} timings: {', '.join(tables)}"
@@ -300,6 +319,7 @@ def with_old_experts(fields: Mapping[str, Any], old: Mapping[str, Any]) -> dict[
     return {**fields, "kinds": {**fields["kinds"], **kinds}, "source": source}
 
 
+EVIDENCE = "rows of other kernels of experts that were not fitted, by how far fitted ones scatter"
 _EXPERTS = "; grouped_matmul and routed: by benchmarks/expert_fits.py to"
 
 
@@ -343,10 +363,10 @@ def class_kinds(name: str, lone: Mapping[str, Any], data: Path, without: str = "
         if name != _CACHED:
             chain = replace(chain, grouped=chain.grouped.without("kept_weights"))
         place = grouped if library == usual else grouped.setdefault("libraries", {}).setdefault(library, {})
-        fields = kind_fields(chain.grouped, device, (1.0, 1.0), 0) | {"band": band}
+        fields = kind_fields(chain.grouped, device, band)
         place.update(fields if dtype == "bf16" else {"dtypes": {**place.get("dtypes", {}), dtype: fields}})
         if dtype == "bf16":
-            own = kind_fields(chain.routed, device, (1.0, 1.0), 0) | {"band": band}
+            own = kind_fields(chain.routed, device, band)
             routed.update(own if library == usual else {"libraries": {library: own}})
     if lone:
         grouped["libraries"]["deepgemm"] = {"dtypes": {"fp8": dict(lone)}}
@@ -355,12 +375,11 @@ def class_kinds(name: str, lone: Mapping[str, Any], data: Path, without: str = "
 
 def _class_band(name: str, donors: Sequence[ExpertSet], data: Path, without: str) -> dict[str, Any]:
     """The band of a class that is one generation, of donors of its own; of another, that of unseen generations."""
-    logs: Sequence[Any]
     if {rows.device.calibration_class for rows in donors} == {_ONE_GENERATION} == {name}:
         logs = [*_not_fitted(donors, data), *_each_left_out(donors, data)]
+        ends, count = _band(logs), sum(map(len, logs))
         told = "rows not fitted, and each device left out where there are two"
     else:
-        logs, told = unseen_generations(data, without), "each generation left out in turn, Triton and TensorRT-LLM"
-    low, high = _band(logs)
-    evidence = f"{sum(map(len, logs)):,} timings, {told}"
-    return {"low": round(low, 2), "high": round(high, 2), "evidence": evidence}
+        ends, count = band_elsewhere(data, without)
+        told = "each generation left out in turn, experts of Triton and TensorRT-LLM, and attention"
+    return band_fields(ends, f"{count:,} timings, {told}")

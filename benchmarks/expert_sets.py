@@ -99,6 +99,11 @@ class ExpertSet:
         return len(self.measured_s)
 
     @property
+    def kernel(self) -> tuple[str, str]:
+        """Its dtype and library."""
+        return self.dtype, self.library
+
+    @property
     def name(self) -> str:
         """Its name in a table."""
         return f"{self.device.name} experts {self.dtype} {self.library}"

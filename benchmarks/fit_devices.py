@@ -9,27 +9,25 @@ bands come from five seeded splits that share no model dimension (device_sets.py
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from device_bands import band_of_seeds
 from device_sets import COMMIT, SEEDS, DeviceSet, of_kind
 from fit_calibrations import EAGER_S, PRIORS, log_errors_of, written
 from measured_sets import MeasuredSet
-from scipy.stats import norm as normal
-from scipy.stats import t as student
 
 from roofline.calibration.constants import Constants, load_class
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.registry import named_constants
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder, read_yaml
-from roofline.fitting.operators import band_of, fit_constants
+from roofline.fitting.operators import fit_constants
 from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 
@@ -349,31 +347,6 @@ def judged(fit: Fit, sets: tuple[DeviceSet, ...], first: tuple[DeviceSet, ...] =
     return tuple(found)
 
 
-def ends_unseen(seeds: Sequence[Judged]) -> list[Any]:
-    """The band that each judged row is held to, which saw none of its dimensions: ln of its ends, [2, rows] a seed.
-
-    For each combination of dimensions it is made as the file's band is, of rows that share no dimension with it and
-    are judged by the seeds that judge it; where there is none, of all rows that differ in a dimension.
-    """
-    found = []
-    for seed in seeds:
-        ends = np.empty((2, len(seed.logs)))
-        for dimensions in np.unique(seed.values, axis=0):
-            own = np.all(seed.values == dimensions, axis=1)
-            ends[:, own] = np.log(_band_without(dimensions, seeds))[:, None]
-        found.append(ends)
-    return found
-
-
-def _band_without(dimensions: Any, seeds: Sequence[Judged]) -> tuple[float, float]:
-    own = [np.all(seed.values == dimensions, axis=1) for seed in seeds]
-    apart = [~np.isin(seed.values, dimensions).any(axis=1) for seed in seeds]
-    used = [rows if judges.any() else np.zeros_like(rows) for rows, judges in zip(apart, own, strict=True)]
-    if not any(rows.any() for rows in used):
-        used = [~rows for rows in own]
-    return _band_of([(seed.logs[rows], seed.values[rows]) for seed, rows in zip(seeds, used, strict=True)])
-
-
 def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) -> dict[str, Any]:
     """The fields of a device's calibration, as its file has them; what is not among ``only`` stays as it is."""
     old = read_yaml(_file(device))["kinds"] if only else {}
@@ -392,7 +365,7 @@ def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) 
         first = first_sets(data, fit, device)
         known = fitted(FITS[0], [each.rows for each in first]) if first else None
         constants = fitted(fit, [each.rows for each in sets], known)
-        _put(kinds, fit, kind_fields(constants, device, *_band(judged(fit, sets, first))))
+        _put(kinds, fit, kind_fields(constants, device, band_of_seeds(judged(fit, sets, first), fit.kind)))
     default = kinds[FITS[0].kind]
     rest = load_class(device.calibration_class).band
     bands = [kind["band"] for name, kind in kinds.items() if name.startswith(USUAL)]
@@ -425,13 +398,9 @@ SOURCE = (
 )
 
 
-def kind_fields(found: Constants, device: HardwareSpec, band: tuple[float, float], rows: int) -> dict[str, Any]:
+def kind_fields(found: Constants, device: HardwareSpec, band: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of one kind, its latency in cycles."""
-    low, high = math.floor(1000 * band[0]) / 1000, math.ceil(1000 * band[1]) / 1000  # never narrower
-    return {
-        **in_cycles(found, device.cycles_per_s, found.corrections.times()),
-        "band": {"low": low, "high": high, "evidence": f"{rows:,} rows not fitted, in {len(SEEDS)} splits"},
-    }
+    return {**in_cycles(found, device.cycles_per_s, found.corrections.times()), "band": dict(band)}
 
 
 def sets_of(data: Path, fit: Fit, device: HardwareSpec) -> tuple[DeviceSet, ...]:
@@ -459,32 +428,6 @@ def first_sets(data: Path, fit: Fit, device: HardwareSpec) -> tuple[DeviceSet, .
     """The sets of the first fit, where constants of it are shared."""
     first = FITS[0]
     return tuple(of_kind(data, first.kind, first.dtype, first.library)[device.name]) if fit.shared else ()
-
-
-def _band(seeds: Sequence[Judged]) -> tuple[tuple[float, float], int]:
-    """The band over the rows that each seed did not fit, and how many they are."""
-    return _band_of([(each.logs, each.values) for each in seeds]), sum(len(each.logs) for each in seeds)
-
-
-def _band_of(parts: Sequence[tuple[Any, Any]]) -> tuple[float, float]:
-    """The band of rows as ln(predicted / measured) and their dimensions."""
-    logs, values = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return band_of(widened(-logs, values), np.ones(len(logs)))
-
-
-def widened(logs: Any, values: Any) -> Any:
-    """ln(measured / predicted) of rows, what the rows of like dimensions share made as wide as few of them leave it.
-
-    The mean of such rows lies from that of all by Student's t x (1 + 1/n)^(1/2) for n combinations, where a normal
-    deviate would stand for many: the prediction interval of one more. Their scatter about their mean stays.
-    """
-    among, place = np.unique(values, axis=0, return_inverse=True)
-    count, place = len(among), place.reshape(-1)
-    if count < 2:
-        return logs
-    means = np.bincount(place, logs) / np.bincount(place)
-    times = float(student.ppf(0.95, count - 1) / normal.ppf(0.95)) * (1 + 1 / count) ** 0.5
-    return logs + (times - 1) * (means[place] - logs.mean())
 
 
 def _put(kinds: dict[str, Any], fit: Fit, fields: dict[str, Any]) -> None:

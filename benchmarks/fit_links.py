@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 from collective_sets import RING, CollectiveSet, load_collectives, splits
+from device_bands import widened
 from device_board import figures, mean_of, shares, store, table
 from fit_calibrations import written
-from fit_devices import widened
 
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.fields import Band

@@ -133,13 +133,12 @@ def _with_libraries(inherited: KindConstants | None, stated: KindConstants) -> K
 
 def _inherited(own: KindConstants, relative: Calibration, slower: tuple[float, float], widened: float) -> KindConstants:
     compute, memory = slower
-    band = own.band or relative.band
+    band, told = own.band or relative.band, f"inherited from {relative.name}, {widened} x wider either way"
     changes = {
         "compute": own.compute and own.compute * compute,
         "memory": own.memory and own.memory * memory,
-        "band": Band(low=band.low / widened, high=band.high * widened,
-                     evidence=f"inherited from {relative.name}, {widened} x wider either way: {band.evidence}"),
-    }  # fmt: skip
+        "band": band.widened(widened, f"{told}: {band.evidence}"),
+    }
     apart = {"tiles": None, "split_k": None, "least_tile": None}  # those of the relative's matrix unit
     inner = {
         field: {name: _inherited(each, relative, slower, widened) for name, each in getattr(own, field).items()}

@@ -71,7 +71,8 @@ def _nearest(kind: str, dtype: str, theirs: KindConstants, own: KindConstants) -
 class Constants:
     """The constants of one kind of operator: shares of matrix, vector and special peak and of bandwidth; latency; p.
 
-    Then the corrections of its kernels, and the band: measured / expected, 5th and 95th percentile. ``boost``: the
+    Then the corrections of its kernels, and the band: measured / expected, 5th and 95th percentile. ``by_latency``: the
+    same by how much of the time is latency: shares from 0 to 1, each with its low and its high. ``boost``: the
     highest clock that cards are seen at, as a factor of that of their peaks: the bound is at it.
     """
 
@@ -83,6 +84,7 @@ class Constants:
     p: float = float("inf")
     low: float = 1.0
     high: float = 1.0
+    by_latency: tuple[tuple[float, float, float], ...] = ()
     boost: float = 1.0
     corrections: Corrections = NO_CORRECTIONS
 
@@ -238,17 +240,26 @@ class ConstantSet:
             p=own.p or base.p,
             low=band.low,
             high=band.high * self._slower(known=known),
+            by_latency=tuple((ends.share, ends.low, ends.high * self._slower(known=known)) for ends in band.by_latency),
             boost=base.boost,
             corrections=own,
         )
 
-    def band(self, kind: str, dtype: str = "") -> tuple[float, float, str]:
-        """Low and high of the band of ``kind``, or of all kinds where it has none of its own, and its evidence."""
+    def band(self, kind: str, dtype: str = "", latency: float | None = None) -> tuple[float, float, str]:
+        """Low and high of the band of ``kind``, or of all kinds where it has none of its own, and its evidence.
+
+        ``latency``: of an operator whose time is latency to such a part, where the kind's band goes by it; else they
+        are those of all its operators together.
+        """
         base, own, known = self._own(kind, "", dtype)
         if base is None:
             return self.low, self.high, self.evidence
         band = own.band or base.band
-        return band.low, band.high * self._slower(known=known), band.evidence
+        if latency is None or not band.by_latency:
+            return band.low, band.high * self._slower(known=known), band.evidence
+        low, high = band.at(latency)
+        told = f"{band.evidence}; where latency is {latency:.0%} of the time"
+        return low, high * self._slower(known=known), told
 
     def told_band(self, dtype: str) -> tuple[str, float, float, str]:
         """The band that an answer tells of itself, with whose it is: of matmuls in ``dtype``, empty for that of all."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Any, Self
 
 from roofline.errors import UnitError
 from roofline.files.door import Door
-from roofline.files.fields import BeforeValidator, Field, Info
+from roofline.files.fields import BeforeValidator, Field, Info, model_validator
 from roofline.units import UNITS, parse_quantity
 
 
@@ -53,9 +54,58 @@ class Data(Door):
     """A block of a calibration's file."""
 
 
-class Band(Data):
-    """The 5th and 95th percentile of measured / predicted, and on what rows."""
+Low = Annotated[float, Field(gt=0, le=1)]
+High = Annotated[float, Field(ge=1)]
 
-    low: Annotated[float, Field(gt=0, le=1)]
-    high: Annotated[float, Field(ge=1)]
+
+class Ends(Data):
+    """The ends of a band where latency is such a ``share`` of the time."""
+
+    share: Annotated[float, Field(ge=0, le=1, strict=False)]
+    low: Low
+    high: High
+
+
+class Band(Data):
+    """The 5th and 95th percentile of measured / predicted, and on what rows.
+
+    ``by_latency``: the same of rows by how much of their time is latency, in rising shares from 0 to 1, between which
+    the ends lie on lines. Where it is left out, one band serves all.
+    """
+
+    low: Low
+    high: High
+    by_latency: list[Ends] = []
     evidence: str
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        shares = [ends.share for ends in self.by_latency]
+        if shares and (shares[0] != 0 or shares[-1] != 1 or any(one >= after for one, after in pairwise(shares))):
+            told = ", ".join(f"{share:g}" for share in shares)
+            msg = f"by_latency: shares {told}, expected to rise from 0 to 1"
+            raise ValueError(msg)
+        return self
+
+    def at(self, latency: float) -> tuple[float, float]:
+        """Low and high where latency is such a part of the time.
+
+        >>> ends = [{"share": 0.0, "low": 0.9, "high": 1.1}, {"share": 1.0, "low": 0.5, "high": 1.5}]
+        >>> low, high = Band.model_validate({"low": 0.8, "high": 1.2, "by_latency": ends, "evidence": "toy"}).at(0.5)
+        >>> round(low, 3), round(high, 3)
+        (0.7, 1.3)
+        """
+        for one, after in pairwise(self.by_latency):
+            if one.share <= latency <= after.share:
+                part = (latency - one.share) / (after.share - one.share)
+                return one.low + part * (after.low - one.low), one.high + part * (after.high - one.high)
+        return self.low, self.high
+
+    def widened(self, factor: float, evidence: str) -> Band:
+        """The same that many times wider on either side, whatever the latency."""
+
+        def wider(ends: Ends | Band) -> dict[str, Any]:
+            return {"low": ends.low / factor, "high": ends.high * factor}
+
+        each = [ends.model_copy(update=wider(ends)) for ends in self.by_latency]
+        return self.model_copy(update={**wider(self), "by_latency": each, "evidence": evidence})

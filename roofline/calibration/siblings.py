@@ -198,5 +198,4 @@ def _kind_widened(own: KindConstants, name: str, factor: float) -> KindConstants
 
 
 def _wider(band: Band, name: str, factor: float) -> Band:
-    evidence = f"{name}'s, {factor:g} x wider either way: {band.evidence}"
-    return Band(low=band.low / factor, high=band.high * factor, evidence=evidence)
+    return band.widened(factor, f"{name}'s, {factor:g} x wider either way: {band.evidence}")

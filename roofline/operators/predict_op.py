@@ -142,11 +142,15 @@ class OperatorPrediction:
 
     @property
     def band(self) -> tuple[float, float, str]:
-        """Low and high of the band, as factors of the time, and its evidence; over all kinds for rows of two kinds."""
+        """Low and high of the band, as factors of the time, and its evidence; over all kinds for rows of two kinds.
+
+        Of several rows it is that of their kind, whatever part of their time is latency.
+        """
         if self.network is not None:
             return band_of(self.network)
         first, *more = self._kinds
-        return self.constants.band("" if more else first, self.kernels_dtype or self.dtype)
+        latency = None if isinstance(self.share_latency, np.ndarray) else float(self.share_latency)
+        return self.constants.band("" if more else first, self.kernels_dtype or self.dtype, latency)
 
     @property
     def library(self) -> str:

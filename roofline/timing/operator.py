@@ -26,7 +26,7 @@ from roofline.timing.kernels.scans import in_turn_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
 from roofline.timing.kernels.work import width_factor, work_factor
 from roofline.timing.rates import Rates
-from roofline.timing.timing import Timing, banded
+from roofline.timing.timing import Timing, banded, banded_by_latency
 
 
 @frozen
@@ -86,6 +86,8 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     sums = 0.0 if isinstance(sides.partial_s, float) and not sides.partial_s else part * ratio(sides.partial_s, x)
     memory = before + corner * ((1 - part) * streamed + sums)
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
+    if constants.by_latency:
+        return banded_by_latency(found, constants.by_latency)
     return banded(found, constants.low, constants.high)
 
 

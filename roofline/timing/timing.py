@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.classes import frozen
-from roofline.number import Number, is_symbolic, maximum, mean, minimum, ratio, settled
+from roofline.number import Number, added, is_symbolic, maximum, mean, minimum, ratio, settled
 
 PARTS = ("latency", "compute", "memory", "link")
 """What time is made of. Time on the exponential unit counts as compute."""
@@ -142,10 +143,38 @@ def banded(timing: Timing, low: Number, high: Number) -> Timing:
 
     Symbols keep the bound as it is: a formula is read by people.
     """
+    return _between(timing, timing.time_s * low, timing.time_s * high)
+
+
+def banded_by_latency(timing: Timing, ends: Sequence[tuple[float, float, float]]) -> Timing:
+    """The same with a band that depends on how much of the time is latency: shares that rise from 0 to 1, low and high.
+
+    Between two shares the ends lie on a line. They are latency times the last ends, the rest times the first, and for
+    each share s between those a multiple of min((1 - s) latency, s rest), which is 0 at either end and turns at s.
+
+    >>> half = Timing(2.0, 0.1, 2.0, 2.0, latency_s=1.0, memory_s=1.0)
+    >>> found = banded_by_latency(half, [(0.0, 0.9, 1.1), (0.4, 0.8, 1.2), (1.0, 0.2, 1.8)])
+    >>> round(found.low_s, 3), round(found.high_s, 3)
+    (1.4, 2.6)
+    """
+    latency, rest = timing.latency_s, timing.time_s - timing.latency_s
+    turns = [minimum(latency * (1 - share), rest * share) for share, *_ in ends[1:-1]]
+    found = []
+    for end in (1, 2):
+        slopes = [(after[end] - one[end]) / (after[0] - one[0]) for one, after in pairwise(ends)]
+        chord = latency * ends[-1][end] + rest * ends[0][end]
+        more = (turn * (before - after) for turn, (before, after) in zip(turns, pairwise(slopes), strict=True))
+        found.append(added([chord, *more]))
+    low, high = found
+    return _between(timing, low, high)
+
+
+def _between(timing: Timing, low_s: Number, high_s: Number) -> Timing:
+    """``timing`` with a band between these seconds, and its bound not above it."""
     if is_symbolic(timing.time_s, timing.bound_s):
-        return replace(timing, low_s=timing.time_s * low, high_s=timing.time_s * high)
+        return replace(timing, low_s=low_s, high_s=high_s)
     bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
-    first = timing.time_s, bound, maximum(bound, timing.time_s * low), timing.time_s * high
+    first = timing.time_s, bound, maximum(bound, low_s), high_s
     return Timing(*first, timing.latency_s, timing.compute_s, timing.memory_s, timing.link_s, timing.form)
 
 

@@ -38,6 +38,13 @@ PLAIN = {
     "source": "arithmetic",
 }
 
+LATENCY_ENDS = [
+    {"share": 0, "low": 0.9, "high": 1.1},
+    {"share": 0.5, "low": 0.8, "high": 1.5},
+    {"share": 1, "low": 0.5, "high": 1.6},
+]
+BY_LATENCY = {"low": 0.7, "high": 1.4, "by_latency": LATENCY_ENDS, "evidence": "toy"}
+
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -128,6 +135,13 @@ def test_a_class_is_a_name_and_not_a_path(name: str) -> None:
         ({"band": {"low": 1.1, "high": 1.5, "evidence": "x"}}, "toy.yaml: band.low: "),
         ({"band": {"low": 0.5, "high": 0.9, "evidence": "x"}}, "toy.yaml: band.high: "),
         ({"band": {"low": 0.5, "high": 1.5}}, "toy.yaml: band.evidence: "),
+        (
+            {"band": {**BY_LATENCY, "by_latency": [LATENCY_ENDS[0]]}},
+            "band: by_latency: shares 0, expected to rise",
+        ),
+        ({"band": {**BY_LATENCY, "by_latency": LATENCY_ENDS[::-1]}}, "shares 1, 0.5, 0, expected to rise from 0 to 1"),
+        ({"band": {**BY_LATENCY, "by_latency": LATENCY_ENDS[:2]}}, "shares 0, 0.5, expected to rise from 0 to 1"),
+        ({"band": {**BY_LATENCY, "by_latency": [{"share": 0.5, "low": 2}]}}, "toy.yaml: band.by_latency.0.low: "),
         ({"kinds": {"norm": {"flops": 1}}}, "toy.yaml: kinds.norm.flops: "),
         (
             {"kinds": {"norm": {"block_bandwith": 1}}},
@@ -255,3 +269,18 @@ def test_gpus_have_a_soft_corner_and_cpus_an_additive_one() -> None:
 
 def test_one_class_for_all_would_flip_a_ranking() -> None:
     assert load_class("amd-matrix-core").compute < load_class("nvidia-tensor-core").compute
+
+
+def test_a_band_by_latency_is_that_of_the_part_of_the_time_that_is_latency(toy: Any) -> None:
+    """Answers tell it of one operator; a device that inherits it has it wider everywhere."""
+    band = toy({**PLAIN, "band": BY_LATENCY}).band
+    constants = calibration.ConstantSet.from_calibration(toy({**PLAIN, "band": BY_LATENCY}))
+    assert constants.of("norm", "graph").by_latency == tuple((e["share"], e["low"], e["high"]) for e in LATENCY_ENDS)
+    assert constants.band("norm")[:2] == (0.7, 1.4)
+    assert constants.band("norm", latency=0.25)[:2] == pytest.approx((0.85, 1.3))
+    assert "25% of the time" in constants.band("norm", latency=0.25)[2]
+    wide = band.widened(2.0, "inherited")
+    for latency in (0.0, 0.3, 1.0):
+        low, high = band.at(latency)
+        assert wide.at(latency) == pytest.approx((low / 2, high * 2))
+    assert (wide.low, wide.high, wide.evidence) == (0.35, 2.8, "inherited")

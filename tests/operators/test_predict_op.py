@@ -396,3 +396,16 @@ def test_the_message_of_a_collective_is_the_whole(many: bool) -> None:
     )
     assert np.all(scattered.link_bytes == np.asarray(size) * 7 / 8)
     assert scattered.time_s == pytest.approx(gathered.time_s)
+
+
+@pytest.mark.parametrize("query", [64, 65536])
+def test_an_operator_tells_the_band_of_its_own_part_of_latency(query: int) -> None:
+    """Several operators tell that of their kind."""
+    one = predict_op("convolution", "h200", batch=1, query=query, channels=8192)
+    low, high, evidence = one.band
+    assert float(one.low_s) == pytest.approx(max(low * float(one.time_s), float(one.bound_s)))
+    assert float(one.high_s) == pytest.approx(high * float(one.time_s))
+    assert f"latency is {float(one.share_latency):.0%} of the time" in evidence
+    both = predict_op("convolution", "h200", batch=1, query=np.array([64, 65536]), channels=8192)
+    assert both.band[0] < low or both.band[1] > high
+    assert "latency" not in both.band[2]

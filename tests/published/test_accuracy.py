@@ -25,6 +25,7 @@ import accuracy  # noqa: E402
 import band_coverage  # noqa: E402
 import band_scales  # noqa: E402
 import class_attention  # noqa: E402
+import device_bands  # noqa: E402
 import device_board  # noqa: E402
 import expert_board  # noqa: E402
 import expert_fits  # noqa: E402
@@ -107,7 +108,7 @@ def test_the_band_that_a_row_is_judged_by_has_not_seen_its_values() -> None:
     apart = np.where(rows.sizes["columns"] == 2048, 1.0, scatter)
 
     def covered(logs: Any) -> float:
-        (ends,) = fit_devices.ends_unseen([fit_devices.Judged((rows,), fit_devices.Constants(), logs)])
+        (ends,) = device_bands.ends_unseen([fit_devices.Judged((rows,), fit_devices.Constants(), logs)], "elementwise")
         return float(((ends[0] <= -logs) & (-logs <= ends[1])).mean())
 
     assert covered(scatter) >= 0.75
@@ -118,12 +119,26 @@ def test_what_few_like_rows_share_is_made_wider_and_their_scatter_is_not() -> No
     def shared(combinations: int) -> float:
         values = np.repeat(np.arange(combinations), 8)[:, None]
         means, scatter = np.where(values[:, 0] % 2, 0.1, -0.1), np.tile([-0.01, 0.01], 4 * combinations)
-        wide = fit_devices.widened(means + scatter, values).reshape(combinations, 8)
+        wide = device_bands.widened(means + scatter, values).reshape(combinations, 8)
         assert wide - wide.mean(axis=1, keepdims=True) == pytest.approx(scatter.reshape(combinations, 8))
         return float(np.abs(wide.mean(axis=1)).mean() / 0.1)
 
     assert shared(4) == pytest.approx(1.6, abs=0.01)  # Student's t of 3 degrees of freedom, and one more mean
     assert 1.0 < shared(400) < 1.01
+
+
+def test_a_band_by_latency_is_narrow_where_rows_of_such_a_part_of_latency_lie_near() -> None:
+    """Four hundred rows, whose errors grow with what of their time is latency."""
+    latency = np.linspace(0.0, 1.0, 400)
+    logs = latency * normal.ppf((np.random.default_rng(0).permutation(400) + 0.5) / 400, scale=0.2)
+    rows = device_bands.Errors(logs, np.zeros((400, 1)), latency)
+    whole, by_latency = (device_bands.made(rows, "toy", by_latency=by) for by in (False, True))
+    assert [ends["share"] for ends in by_latency["by_latency"]][::3] == [0.0, 1.0]
+    widths = [np.subtract(*device_bands.ends_at(band, latency)[::-1]) for band in (whole, by_latency)]
+    assert np.ptp(widths[0]) == 0
+    assert widths[1][0] < widths[0][0] / 3
+    assert widths[1][-1] > 1.2 * widths[0][-1]
+    assert "by_latency" not in device_bands.made(rows.where(latency < 0.1), "toy", by_latency=True)  # few rows
 
 
 def told(low: float, high: float, logs: Any) -> dict[str, float]:
@@ -162,6 +177,9 @@ def test_a_true_band_covers_a_set_whose_rows_share_much_by_far_more_or_less() ->
     assert share_of[0] > 0.95
     assert share_of[1] < 0.3
     assert share_of[1] < share_of[2]
+    unknown = band_coverage.if_true(0.0, scatter=0.1, draws=1, unforeseen=0.2)
+    assert unknown.mean() == pytest.approx(0.9, abs=1e-3)
+    assert 0.5 < band_coverage.asked(unknown).mean() < 0.75
 
 
 def test_a_scale_that_is_known_makes_each_band_as_wide_as_its_rows_ask_for() -> None:
@@ -214,6 +232,27 @@ def test_a_fit_of_mixtures_finds_the_constants_that_they_were_timed_by() -> None
     found = expert_fits.fitted([mixtures()]).grouped
     assert found.memory == pytest.approx(0.8, rel=0.02)
     assert found.compute == pytest.approx(0.6, rel=0.05)
+
+
+def test_the_band_of_sizes_that_were_not_fitted_is_of_other_kernels_and_as_wide_as_its_own_spread_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own rows that were not fitted, far off here, say nothing."""
+    chain = expert_fits.chain_of(KNOWN, 0.5)
+    scattered = np.exp(normal.ppf((np.arange(56) + 0.5) / 56, scale=0.1))
+
+    def seeds(rows: ExpertSet, _: Path) -> tuple[expert_fits.Judged, ...]:
+        off = 10.0 if rows.library == "triton" else 1.0
+        return (expert_fits.Judged(replace(rows, measured_s=rows.measured_s * scattered * off), chain, 0.1),)
+
+    sets = tuple(replace(mixtures(), library=library) for library in ("triton", "trtllm"))
+    monkeypatch.setattr(expert_fits, "load_experts", lambda _: sets)
+    monkeypatch.setattr(expert_fits, "judged", seeds)
+    (low, high), count = expert_fits.band_unseen(0.1, sets[0].kernel, Path("toy"))
+    assert count == 56
+    assert (low, high) == pytest.approx(tuple(np.exp(normal.ppf([0.05, 0.95], scale=0.1))), rel=0.02)
+    wider, _ = expert_fits.band_unseen(0.2, sets[0].kernel, Path("toy"))
+    assert np.log(wider) == pytest.approx(np.log((low, high)) * 2**expert_fits.SPREAD_POWER)
 
 
 def test_the_band_of_an_unseen_architecture_is_of_architectures_that_were_not_seen(

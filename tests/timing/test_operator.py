@@ -175,6 +175,24 @@ def test_no_operator_beats_its_bound(cost: Cost, constants: Constants) -> None:
     assert timing.time_s >= bound * (1 - 1e-12)
 
 
+@given(st.lists(WORK, min_size=1, max_size=6), CONSTANTS)
+def test_a_band_by_latency_lies_on_lines_between_shares_of_latency(costs: list[Cost], constants: Constants) -> None:
+    """Of numbers as of arrays; a time with no latency and one with nothing else have the ends of the first and last."""
+    ends = ((0.0, 0.9, 1.1), (0.25, 0.7, 1.2), (0.5, 0.8, 2.0), (1.0, 0.5, 1.3))
+    constants = replace(constants, by_latency=ends)
+    counts = ("flops", "vector_flops", "special", "bytes")
+    many = time_operator(
+        replace(NOTHING, **{name: np.array([getattr(cost, name) for cost in costs]) for name in counts}), TOY, constants
+    )
+    shares, low, high = zip(*ends, strict=True)
+    for place, timing in enumerate(time_operator(cost, TOY, constants) for cost in costs):
+        latency = float(timing.share("latency"))
+        expected = max(float(timing.bound_s), float(timing.time_s * np.interp(latency, shares, low)))
+        assert float(timing.low_s) == pytest.approx(expected, rel=1e-9)
+        assert float(timing.high_s) == pytest.approx(float(timing.time_s * np.interp(latency, shares, high)), rel=1e-9)
+        assert float(np.broadcast_to(many.high_s, len(costs))[place]) == pytest.approx(float(timing.high_s), rel=1e-9)
+
+
 @given(WORK)
 def test_datasheet_constants_give_the_bound(cost: Cost) -> None:
     timing = time_operator(cost, TOY, DATASHEET)
