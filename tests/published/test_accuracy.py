@@ -130,7 +130,7 @@ def test_what_few_like_rows_share_is_made_wider_and_their_scatter_is_not() -> No
 def test_a_band_by_latency_is_narrow_where_rows_of_such_a_part_of_latency_lie_near() -> None:
     """Four hundred rows, whose errors grow with what of their time is latency."""
     latency = np.linspace(0.0, 1.0, 400)
-    logs = latency * normal.ppf((np.random.default_rng(0).permutation(400) + 0.5) / 400, scale=0.2)
+    logs = 0.2 * latency * ndtri((np.random.default_rng(0).permutation(400) + 0.5) / 400)
     rows = device_bands.Errors(logs, np.zeros((400, 1)), latency)
     whole, by_latency = (device_bands.made(rows, "toy", by_latency=by) for by in (False, True))
     assert [ends["share"] for ends in by_latency["by_latency"]][::3] == [0.0, 1.0]
@@ -239,7 +239,7 @@ def test_the_band_of_sizes_that_were_not_fitted_is_of_other_kernels_and_as_wide_
 ) -> None:
     """Its own rows that were not fitted, far off here, say nothing."""
     chain = expert_fits.chain_of(KNOWN, 0.5)
-    scattered = np.exp(normal.ppf((np.arange(56) + 0.5) / 56, scale=0.1))
+    scattered = np.exp(0.1 * ndtri((np.arange(56) + 0.5) / 56))
 
     def seeds(rows: ExpertSet, _: Path) -> tuple[expert_fits.Judged, ...]:
         off = 10.0 if rows.library == "triton" else 1.0
@@ -250,7 +250,7 @@ def test_the_band_of_sizes_that_were_not_fitted_is_of_other_kernels_and_as_wide_
     monkeypatch.setattr(expert_fits, "judged", seeds)
     (low, high), count = expert_fits.band_unseen(0.1, sets[0].kernel, Path("toy"))
     assert count == 56
-    assert (low, high) == pytest.approx(tuple(np.exp(normal.ppf([0.05, 0.95], scale=0.1))), rel=0.02)
+    assert (low, high) == pytest.approx(tuple(np.exp(0.1 * ndtri([0.05, 0.95]))), rel=0.02)
     wider, _ = expert_fits.band_unseen(0.2, sets[0].kernel, Path("toy"))
     assert np.log(wider) == pytest.approx(np.log((low, high)) * 2**expert_fits.SPREAD_POWER)
 
