@@ -48,9 +48,17 @@ _OTHERS = {
     # an A100's scans are of an older release
     **{("nvidia-gddr", "trtllm", kind): (_L, _H, _A, _B) for kind in (*_SCANS, "quantize")},
     **{(name, "vllm", "delta_rule_prefill"): (_L,) for name in ("nvidia-ampere", "nvidia-gddr")},
+    **{("nvidia-tensor-core", "fa3", kind): (_H,) for kind in ("attention_prefill", "attention_encoder")},
 }  # fmt: skip
 _SAME_KERNEL = {(name, "vllm", "delta_rule_prefill"): "sglang" for name in ("nvidia-ampere", "nvidia-gddr")}
 """Before Hopper vLLM runs the Triton kernel of flash-linear-attention, as SGLang does everywhere."""
+_SUCCESSORS = {
+    ("nvidia-tensor-core", "flashinfer", "attention_prefill"): "fa3",
+    ("nvidia-tensor-core", "fa4", "attention_encoder"): "fa3",
+}
+"""What vLLM runs on Blackwell in place of FlashAttention 3, whose constants they take where no Blackwell was timed:
+tiles of 128 queries as well, and no pass that packs queries, keys and values, as TensorRT-LLM has.
+"""
 _SAME_TILES = {("nvidia-gddr", "trtllm", "latent_attention_prefill"): "attention_prefill"}
 """Before Hopper TensorRT-LLM's prefill over latents is the granular kernel of fmha_v2, 192 and 128 wide, as that of an
 A100 is for any head (fmhaRunner.cpp). Neither a packed pass nor a window goes with it.
@@ -181,13 +189,13 @@ def _donors(
     name: str, library: str, kind: str, data: Path, without: set[str], dtype: str = "bf16"
 ) -> tuple[Fit, tuple[str, ...]]:
     """A fit, and the donors that it is to."""
-    groups = _OTHERS.get((name, library, kind), DONORS[name][library])
+    groups = _OTHERS.get((name, library, kind)) or DONORS[name][library]
     for group in groups:
         for fit in _fits(kind, library, dtype, group[0]):
             donors = tuple(each for each in group if each not in without and _rows(fit, each, data))
             if donors:
                 return fit, donors
-    if alike := _SAME_KERNEL.get((name, library, kind)):
+    if alike := (_SAME_KERNEL | _SUCCESSORS).get((name, library, kind)):
         return _donors(name, alike, kind, data, without, dtype)
     if alike := _SAME_TILES.get((name, library, kind)):
         return _donors(name, library, alike, data, without, dtype)
@@ -287,7 +295,7 @@ def _unseen(kind: str, data: Path, without: str) -> Iterator[Unseen]:
             for device in sorted(own - {without}):
                 fit, donors = _donors(name, library, kind, data, {without, *own})
                 rows = _rows(replace(fit, library=library), device, data) if donors else ()
-                if not rows or (device, kind) in _ANOTHER_RELEASE:
+                if not rows or (device, kind) in _ANOTHER_RELEASE or (name, library, kind) in _SUCCESSORS:
                     continue
                 found = _fitted(name, fit, donors, data)
                 parts = [(_rows(fit, one, data), moved_to(found, donors[0], one, library, kind)) for one in donors]
