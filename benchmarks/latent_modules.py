@@ -80,7 +80,8 @@ def modules(data: Path) -> Iterator[Scored]:
 def _scored(device: HardwareSpec, framework: str, phase: str, rows: Rows) -> Scored:
     constants = constants_of(device).using(Kernels.all_of("trtllm" if framework == "trtllm" else ""))
     from_host = (framework, device.calibration_class) == _FROM_HOST
-    machine = Machine(device, constants, "eager" if from_host else "graph")
+    beside = load_engine(_ENGINES[framework]).runs_beside_on(device.words)
+    machine = Machine(device, constants, "eager" if from_host else "graph", beside=beside)
     predicted = machine.step(costs(rows, framework, phase))
     kernel, cached = rows[0]["kernel_source"], rows[0]["kv_cache_dtype"]
     name = f"{device.name} {phase}, {framework} {kernel}, cache {_CACHES[cached]}"
