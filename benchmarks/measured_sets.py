@@ -29,6 +29,7 @@ from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.program import Group
 from roofline.program.workload import Precision
+from roofline.timing.dtype_support import scaled_by
 from roofline.timing.machine import kind_of
 
 Rows = list[dict[str, str]]
@@ -122,7 +123,7 @@ class MeasuredSet:
 
     def _stored(self, op: Op, sizes: Sizes) -> Cost:
         """The cost of a matmul whose operands are stored as the recipe says; what quantises before it is another's."""
-        recipe = read_recipe(self.recipe, default="bf16")
+        recipe = scaled_by(self.device, read_recipe(self.recipe, default="bf16"))
         (group,) = quantized_groups((Group(op.name, (op,), phases=(Phase.PREFILL,)),), recipe)
         costs = [operator_cost(each, sizes, recipe.precision) for each in group.ops]
         (found,) = [cost for cost in costs if isinstance(cost.shape, MatmulShape)]

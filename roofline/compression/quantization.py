@@ -127,7 +127,7 @@ def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]], 
             if activations and source not in fresh:
                 found.append(_quantize(matrices[0], activations, op))
                 fresh.add(source)
-            found.append(_narrow_matmul(op, narrow, activations))
+            found.append(_narrow_matmul(op, narrow, activations, recipe.unit_scaled))
         written = {tensor.name for tensor in op.writes}
         fresh = {each for each in fresh if each[0] not in written}
     return replace(group, ops=tuple(found))
@@ -136,7 +136,9 @@ def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]], 
 # Matmuls
 
 
-def _narrow_matmul(op: Op, stored: list[tuple[Matrix, Format]], activations: Format | None) -> Op:
+def _narrow_matmul(
+    op: Op, stored: list[tuple[Matrix, Format]], activations: Format | None, unit_scaled: tuple[str, ...]
+) -> Op:
     """The matmul with narrow weights, their scales, narrow activations, and the work of turning them into numbers."""
     first, form = stored[0]
     matrices = [m for m, _ in stored]
@@ -150,7 +152,7 @@ def _narrow_matmul(op: Op, stored: list[tuple[Matrix, Format]], activations: For
         extra += scales
         local |= _groups("i", [first], activations, op)
     changed = mapped(op, lambda tensor: narrow.get(tensor.name, tensor))
-    work = [work for m, own in stored for work in _dequantize_work(m, own, activations)]
+    work = [work for m, own in stored for work in _dequantize_work(m, own, activations, unit_scaled)]
     return replace(changed, reads=(*changed.reads, *extra), work=(*changed.work, *work), local=local)
 
 
@@ -217,14 +219,20 @@ class GroupSums:
         return _elements(self.out, sizes) * ceil_div(_elements(self.along, sizes), self.depth)
 
 
-def _dequantize_work(matrix: Matrix, form: Format, activations: Format | None) -> list[Work]:
+def _dequantize_work(
+    matrix: Matrix, form: Format, activations: Format | None, unit_scaled: tuple[str, ...]
+) -> list[Work]:
     """Vector work inside a matmul: weights turned into the dtype that it computes in, or its outputs scaled.
 
     A weight that is converted once per use; a scale for groups of narrow products is applied to each group's sum, one
-    for whole rows to the output; units that take scales in hardware do neither.
+    for whole rows to the output; units that take scales in hardware do neither. Of experts' kernels rows on such a unit
+    do not tell (8.6 % off without that work, 8.9 % with it): they keep it.
     """
     narrow = activations is not None
     if form.native and activations and activations.native:
+        return []
+    alike = activations is not None and activations.depth and form.dtype == activations.dtype
+    if alike and form.depth and form.dtype in unit_scaled and not matrix.lead:
         return []
     if not activations or form.dtype != computes_in(form, activations):
         grouped = bool(form.depth or form.block)

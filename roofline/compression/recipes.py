@@ -106,7 +106,8 @@ class Recipe:
     ``accumulator`` is empty for the device's usual, ``state`` and ``conv_state``, what recurrences and convolutions
     keep, for the dtype of the activations. ``lacking``: what the
     file was made to be computed in, where the device does not. ``weighed``: what its tensors weigh. ``by_tensor``:
-    weights and rules are those of all tensors, embeddings, heads and norms too.
+    weights and rules are those of all tensors, embeddings, heads and norms too. ``unit_scaled``: dtypes whose scales
+    by block the device's matrix unit applies itself.
     """
 
     base: str
@@ -122,6 +123,7 @@ class Recipe:
     lacking: str = ""
     weighed: Weighed = AS_STATED
     by_tensor: bool = False
+    unit_scaled: tuple[str, ...] = ()
 
     def formats(self, weight: str, layer: int, *, routed: bool) -> tuple[Format, Format]:
         """How a matrix is stored, and what it is multiplied with; ``routed``: it belongs to an expert."""

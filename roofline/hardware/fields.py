@@ -155,6 +155,7 @@ class Peak(Block):
     clock: Annotated[Hertz | None, Says("that the peak is rated at")] = None
     accumulate: Accumulator | None = Field(default=None, description="the accumulator, if it is not fp32 or int32")
     accumulators: dict[Accumulator, PeakEntry] = Field(default={}, description="the peak with other accumulators")
+    block_scaled: bool = Field(default=False, description="the unit itself applies scales of blocks")
     elementwise: bool = Field(default=False, description="no unit for contractions: additions or multiplications alone")
 
 

@@ -16,6 +16,7 @@ from roofline.program.merging import merged
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
+from roofline.timing.dtype_support import scaled_by
 
 STORED = ("matmul", "grouped_matmul")
 """Kinds of one operator that reads weights."""
@@ -61,7 +62,7 @@ class StoredOps:
 
 def _runnable(dtype: str, device: HardwareSpec) -> tuple[Recipe, HardwareSpec]:
     """The recipe, and the device with the sums that it asks for."""
-    recipe = read_recipe(dtype, default=device.default_dtype())
+    recipe = scaled_by(device, read_recipe(dtype, default=device.default_dtype()))
     device = device.accumulating(recipe.accumulator)
     device.contraction_unit(recipe.compute_dtype)
     return recipe, device

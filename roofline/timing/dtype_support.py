@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roofline.compression.recipes import NARROWER, Checkpoint, Recipe, names_recipe, read_recipe, recipe_of
 from roofline.errors import WorkloadError
 from roofline.hardware.spec import HardwareSpec
@@ -20,10 +22,22 @@ def recipe_on(device: HardwareSpec, asked: Dtype | Dtypes, checkpoint: Checkpoin
     >>> [recipe_on(load_hardware(name), {}, published).name for name in ("h100", "a100")]
     ['fp8-block', 'fp8-block:16']
     """
-    recipe = recipe_of(asked, default=device.default_dtype(), checkpoint=checkpoint)
+    recipe = scaled_by(device, recipe_of(asked, default=device.default_dtype(), checkpoint=checkpoint))
     if names_recipe(asked.get("dtype")) or asked.get("activation_dtype"):
         return recipe
     return recipe.widened(lambda dtype: _computes(device, dtype))
+
+
+def scaled_by(device: HardwareSpec, recipe: Recipe) -> Recipe:
+    """The recipe, knowing in which dtypes the device's matrix unit applies scales by block itself.
+
+    >>> from roofline.hardware.loading import load_hardware
+    >>> published = read_recipe("fp8-block", default="bf16")
+    >>> [scaled_by(load_hardware(name), published).unit_scaled for name in ("h100", "b200")]
+    [(), ('fp8',)]
+    """
+    unit_scaled = tuple(name for name, peak in device.peak.matrix.items() if peak.block_scaled)
+    return replace(recipe, unit_scaled=unit_scaled) if unit_scaled and recipe.weights.depth else recipe
 
 
 def _computes(device: HardwareSpec, dtype: str) -> bool:

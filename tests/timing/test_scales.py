@@ -10,11 +10,12 @@ from roofline.calibration.constants import ConstantSet, load_device
 from roofline.calibration.kernels import Kernels
 from roofline.calibration.provenance import class_of
 from roofline.compression.quantization import quantized
-from roofline.compression.recipes import read_recipe
+from roofline.compression.recipes import Recipe, read_recipe
 from roofline.cost.cost import Cost, operator_cost
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.hardware.loading import load_hardware
 from roofline.models.model import load_model
+from roofline.timing.dtype_support import scaled_by
 from roofline.timing.machine import Machine, dtype_of
 
 
@@ -83,3 +84,24 @@ def test_another_librarys_kernels_of_a_format_are_nearer_than_another_format(lib
     assert h100.using(Kernels("", "vllm")).of("matmul", "graph", dtype="fp8") != theirs.of(
         "matmul", "graph", dtype="fp8"
     )
+
+
+def test_a_unit_that_applies_scales_of_blocks_leaves_no_work_beside_it_but_for_experts() -> None:
+    hopper, blackwell = (
+        (load_hardware(name), scaled_by(load_hardware(name), read_recipe("fp8-block", default="bf16")))
+        for name in ("h100", "b200")
+    )
+    program = load_model("qwen3-30b-a3b").program()
+    sizes = {**program.sizes, "B": 1, "T": 64, "S": 64, "X": 8}
+
+    def vector_flops(recipe: Recipe) -> dict[str, float]:
+        ops = [op for group in quantized(program, recipe).groups for op in group.ops]
+        costs = {op.name: operator_cost(op, sizes, recipe.precision) for op in ops}
+        return {name: float(cost.vector_flops) for name, cost in costs.items()}
+
+    before, after = vector_flops(hopper[1]), vector_flops(blackwell[1])
+    changed = {name for name in before if before[name] != after[name]}
+    assert {"q_proj", "k_proj", "v_proj", "out_proj"} == changed
+    assert all(before[name] > after[name] == 0 for name in changed)
+    assert after["experts_gate_up"] == before["experts_gate_up"] > 0
+    assert scaled_by(blackwell[0], read_recipe("fp8", default="bf16")).unit_scaled == ()
