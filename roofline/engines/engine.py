@@ -113,7 +113,7 @@ class Engine(Record):
     beside: Annotated[
         list[Text],
         Says(
-            "operators that a step replayed from a graph runs beside others, on a second stream or in the kernel of "
+            "operators that a decode step replayed from a graph runs beside others, on a second stream or in the kernel of "
             "one: their FLOPs and bytes count, their latency is hidden"
         ),
     ] = []

@@ -15,7 +15,7 @@ Told = float | tuple[int, float]
 _LONG = 9
 """Numbers of more letters are looked for as multiples."""
 
-_DIGITS = 7
+_DIGITS = 9
 """Of a factor."""
 
 _ALIKE = 4.5e-16
@@ -41,7 +41,7 @@ def as_multiples(numbers: Sequence[float]) -> list[Told]:
         if written > _LONG:
             factors = ((place - other, factor) for other, factor in _factors(number, values, np.asarray(long)))
             shortest = min(factors, key=lambda each: len(repr(each)), default=None)
-            if shortest and len(repr(shortest)) < written - 4:
+            if shortest and len(repr(shortest)) < written:
                 found[place] = shortest
                 values[place] = values[place - shortest[0]] * shortest[1]
             long.append(place)

@@ -55,7 +55,7 @@ class Machine:
     is the memory that is left to a model on each device, None where it is not known. [B] ``host``: the host's time
     between steps, times this; 0 where only the data sheet counts. ``joins``: whether norms that ask for it run in the
     kernel of an all-reduce. ``host_link``: the rate at which the host's memory is read, None without a link. [B/s]
-    ``beside``: whether operators that may run beside others do, in a replayed graph.
+    ``beside``: whether operators that may run beside others do, in a decode step replayed from a graph.
     """
 
     rates: Rates
@@ -105,7 +105,7 @@ class Machine:
             found = time_transfer(*asked, self.network, each.copies)
             return found * (1 - self.network.use.overlap)  # the part that no other work hides
         whole = self._kernel(cost, name)
-        if cost.beside and self.beside:
+        if cost.beside and self.beside and cost.decoding:  # prompts are replayed up to some hundred tokens, if at all
             replayed = cost.replayed if cost.replayed is not None else int(self.execution == "graph")
             return beside_others(whole, replayed)
         if not self.runs_single_kernels(cost) or cost.kernels is None:

@@ -217,6 +217,8 @@ def beside_others(alone: Timing, replayed: Number) -> Timing:
     part = ratio(alone.bound_s, work)
     hidden = (0 * alone.latency_s, alone.compute_s * part, alone.memory_s * part, alone.link_s)
     added = (alone.bound_s, alone.bound_s, alone.bound_s, alone.time_s, *hidden)
+    if isinstance(replayed, int):
+        return _timing(added, alone.form) if replayed else alone
     seconds = (one * replayed + more * (1 - replayed) for one, more in zip(added, alone.all_seconds, strict=True))
     return _timing(seconds, alone.form)
 

@@ -173,7 +173,7 @@ def test_datasheet_constants_predict_the_bound(case: Case) -> None:
 
 KINDS = {
     "experts": ("grouped_matmul", "routed", "matmul"), "scan": ("mamba2", "delta_rule", "scan"),
-    "convolution": ("convolution",),
+    "convolution": ("convolution",), "routing": ("routed",),
 }  # fmt: skip
 """Operators that take the constants of other kinds than their own: by the first word of their name."""
 
