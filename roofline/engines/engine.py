@@ -113,8 +113,8 @@ class Engine(Record):
     beside: Annotated[
         list[Text],
         Says(
-            "operators that a decode step replayed from a graph runs beside others, on a second stream or in the kernel "
-            "of one: their FLOPs and bytes count, their latency is hidden"
+            "operators that a decode step replayed from a graph runs beside others, on a second stream or in the "
+            "kernel of one: their FLOPs and bytes count, their latency is hidden"
         ),
     ] = []
     beside_on: Annotated[list[Text], Says("devices on which it does so")] = []
