@@ -208,8 +208,8 @@ def predict_op(
     Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); grouped_matmul tokens, experts, topk, k, n (each token's row by
     the weights of topk experts, of which ``routing`` touches so many); attention batch, query, context, heads,
     kv_heads, head_dim, causal (true where it is left out; query and context are tokens; one query token is a decode
-    step; ``value_dim`` where values are not as wide as keys); experts tokens, experts, topk, hidden, width (with a
-    gate, all between the router and the sum of what they said, as the engine runs it);
+    step; ``value_dim`` where values are not as wide as keys, ``window`` of a sliding window); experts tokens, experts,
+    topk, hidden, width (with a gate, all between the router and the sum of what they said, as the engine runs it);
     latent_attention batch, query, context, heads, latent_dim, rope_dim, head_dim, value_dim (its kernel: one query
     token attends to the latents, several to what is made of them); scan rule (delta_rule or mamba2), batch, query,
     key_heads, heads, key_dim, head_dim, chunk (64 where it is left out; one token is a step of the recurrence);

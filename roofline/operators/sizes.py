@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 """Kind -> its sizes, all of which are needed."""
 
-OPTIONAL: dict[str, tuple[str, ...]] = {"attention": ("value_dim",)}
+OPTIONAL: dict[str, tuple[str, ...]] = {"attention": ("value_dim", "window")}
 """Kind -> sizes that may be left out, for which nothing stands then."""
 
 ROUTED = ("grouped_matmul", "experts")
@@ -111,7 +111,10 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
         )
     if kind in ("attention", "latent_attention") and not any(found):
         context = columns["context"]
-        enough = (columns.get("causal", 1) == 0) | (context >= columns["query"])
+        causal = columns.get("causal", 1)
+        if "window" in columns:
+            found.append(_first("window", columns["window"], causal == 1, "a causal mask, which it narrows"))
+        enough = (causal == 0) | (context >= columns["query"])
         found.append(_first("context", context, enough, "at least query, which a causal mask attends to"))
     return min((bad for bad in found if bad), key=lambda bad: bad.row, default=None)
 

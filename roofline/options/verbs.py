@@ -146,6 +146,9 @@ class OpSizes(TypedDict, total=False):
             "Attention, latent attention: elements of a head's value.", usual="as --head-dim, of attention", metavar="N"
         ),
     ]
+    window: Annotated[
+        Any, Option("Attention: a sliding window, so many tokens that a query sees at most.", usual="all", metavar="N")
+    ]
     latent_dim: Annotated[Any, Option("Latent attention: rank of the latent that is cached.", metavar="N")]
     causal: Annotated[
         bool | Any | None,

@@ -48,6 +48,14 @@ CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
         5 * 2 * 8 * 12,
         2 * (768 + 384 + 320 // 2 + 320),
     ),
+    # a window of 2: each of 3 queries sees 2 keys, and 4 of the 5 are read
+    (
+        "attention",
+        {**ATTENTION, "causal": True, "window": 2},
+        4 * 2 * 8 * 16 * 6,
+        5 * 2 * 8 * 6,
+        2 * (2 * 768 + 2 * 320 * 4 // 5),
+    ),
     ("attention", {**ATTENTION, "causal": False}, 4 * 2 * 8 * 16 * 15, 5 * 2 * 8 * 15, 2 * (2 * 768 + 2 * 320)),
     ("attention", {**ATTENTION, "causal": True}, 4 * 2 * 8 * 16 * 12, 5 * 2 * 8 * 12, 2 * (2 * 768 + 2 * 320)),
     # expanded: heads of 16 + 4 and 12 over 12 pairs; absorbed: of 32 + 4 and 32 over the 5 latents themselves
