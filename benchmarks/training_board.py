@@ -22,7 +22,7 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.fitting.operators import SCALE, band_of
 from roofline.options.keywords import completed
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.training.question import read_training
 from roofline.training.step import TrainingStep
 

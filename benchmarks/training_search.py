@@ -15,7 +15,7 @@ import time
 from typing import cast
 
 from roofline.options.keywords import completed
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.training.question import TrainingQuestion, read_training
 from roofline.training.schedules import read_schedule
 from roofline.training.search import search_batches

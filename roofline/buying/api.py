@@ -25,15 +25,8 @@ from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Loaded
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import (
-    CompareOptions,
-    JobOptions,
-    RequestOptions,
-    ServingOptions,
-    SimulateOptions,
-    SizeOptions,
-    StepClockOptions,
-)
+from roofline.options.verbs.predicting import RequestOptions, StepClockOptions
+from roofline.options.verbs.serving import CompareOptions, JobOptions, ServingOptions, SimulateOptions, SizeOptions
 from roofline.prediction.request import Hardware as Device
 from roofline.prediction.request import Request, read_request
 from roofline.serving.hardware_choice import Hardware, names_of, read_hardware

@@ -20,7 +20,7 @@ from roofline.buying.terms import Terms
 from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError
 from roofline.options.keywords import part
-from roofline.options.verbs import StepClockOptions
+from roofline.options.verbs.predicting import StepClockOptions
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware, growing

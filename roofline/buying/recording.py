@@ -9,7 +9,8 @@ from roofline.buying.economics import HourlyCost, usd_per_million
 from roofline.buying.training_costs import DAY, run_usd
 from roofline.errors import UsageError
 from roofline.options.keywords import takes
-from roofline.options.verbs import PredictOptions, TrainOptions
+from roofline.options.verbs.predicting import PredictOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.prediction.recording import AnyModel, Recording
 from roofline.prediction.request import Hardware
 from roofline.tape.tape import Tape

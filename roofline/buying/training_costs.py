@@ -19,7 +19,7 @@ from roofline.number import Number
 from roofline.options.edits import edits_by_room
 from roofline.options.keywords import takes
 from roofline.options.values import read_tokens
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.prediction.fleet import fleet_of
 from roofline.serving.hardware_choice import Hardware, names_of, read_hardware
 from roofline.timing.energy import busy_power

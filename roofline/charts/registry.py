@@ -31,7 +31,8 @@ from roofline.errors import UsageError, shown
 from roofline.models.model import Model
 from roofline.options.keywords import part
 from roofline.options.option import fields_of
-from roofline.options.verbs import CompareOptions, PlotOptions
+from roofline.options.verbs.pictures import PlotOptions
+from roofline.options.verbs.serving import CompareOptions
 from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.regime_maps import map_regimes
 from roofline.program.phases import Phase

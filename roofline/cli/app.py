@@ -16,8 +16,8 @@ import click
 from roofline.cli.console import fail, interrupted, tell, unwritable, warn
 from roofline.cli.verb import Argument, Verb, Verbs
 from roofline.errors import RooflineError
-from roofline.options import verbs
 from roofline.options.groups import JsonOutput
+from roofline.options.verbs import libraries, measuring, operators, pictures, predicting, serving, sweeping, training
 from roofline.options.words import PICTURES
 from roofline.reports.width import set_room
 
@@ -91,31 +91,31 @@ hardware_app = Verbs(help="The devices: list, show, check, diff, new, schema.")
 hardware_app.add(
     "Verbs",
     "list",
-    Verb("hardware:hardware_list", verbs.HardwareListFlags, _PART, answer="hardware.answers:HardwareListAnswer"),
+    Verb("hardware:hardware_list", libraries.HardwareListFlags, _PART, answer="hardware.answers:HardwareListAnswer"),
 )
 hardware_app.add(
     "Verbs",
     "show",
     Verb("hardware:hardware_show", JsonOutput, _DEVICE, answer="hardware.answers:HardwareShowAnswer"),
 )
-hardware_app.add("Verbs", "check", Verb("hardware:hardware_check", verbs.HardwareCheckFlags, _FILES))
+hardware_app.add("Verbs", "check", Verb("hardware:hardware_check", libraries.HardwareCheckFlags, _FILES))
 hardware_app.add(
     "Verbs",
     "diff",
     Verb("hardware:hardware_diff", JsonOutput, _ONE, _OTHER, answer="hardware.answers:DiffAnswer"),
 )
-hardware_app.add("Verbs", "new", Verb("hardware:hardware_new", verbs.HardwareNewFlags, _NEW))
+hardware_app.add("Verbs", "new", Verb("hardware:hardware_new", libraries.HardwareNewFlags, _NEW))
 hardware_app.add("Verbs", "schema", Verb("hardware:hardware_print_schema", None, _OF))
 
 models_app = Verbs(help="The models: list, show, check, record.")
 models_app.add(
     "Verbs",
     "list",
-    Verb("library:models_list", verbs.ModelListFlags, _TEXT, answer="models.answers:ModelListAnswer"),
+    Verb("library:models_list", libraries.ModelListFlags, _TEXT, answer="models.answers:ModelListAnswer"),
 )
 models_app.add("Verbs", "show", Verb("library:models_show", JsonOutput, _NAME, answer="models.answers:ModelAnswer"))
 models_app.add("Verbs", "check", Verb("library:models_check", None, _FILE))
-models_app.add("Verbs", "record", Verb("library:models_record", verbs.ModelRecordFlags, _CODE))
+models_app.add("Verbs", "record", Verb("library:models_record", libraries.ModelRecordFlags, _CODE))
 
 engines_app = Verbs(help="The engines: list, show, check, new.")
 engines_app.add("Verbs", "list", Verb("library:engines_list", JsonOutput, answer="engines.answers:EngineListAnswer"))
@@ -123,7 +123,7 @@ engines_app.add(
     "Verbs", "show", Verb("library:engines_show", JsonOutput, _ENGINE, answer="engines.answers:EngineAnswer")
 )
 engines_app.add("Verbs", "check", Verb("library:engines_check", None, _ENGINE_FILES))
-engines_app.add("Verbs", "new", Verb("library:engines_new", verbs.EngineNewFlags, _NEW_ENGINE))
+engines_app.add("Verbs", "new", Verb("library:engines_new", libraries.EngineNewFlags, _NEW_ENGINE))
 
 assert isinstance(app, Verbs)
 app.add(
@@ -131,7 +131,7 @@ app.add(
     "predict",
     Verb(
         "predict:predict",
-        verbs.PredictFlags,
+        predicting.PredictFlags,
         _MODEL_OR_LINE,
         answer="prediction.answers:PredictAnswer",
         several=("batch", "prompt", "generate", "context"),
@@ -148,7 +148,7 @@ app.add(
     "compare",
     Verb(
         "serving:compare",
-        verbs.CompareFlags,
+        serving.CompareFlags,
         _MODEL_OR_CODE,
         answer="buying.answers:CompareAnswer",
         examples=(
@@ -163,7 +163,7 @@ app.add(
     "size",
     Verb(
         "serving:size",
-        verbs.SizeFlags,
+        serving.SizeFlags,
         _MODEL_OR_CODE,
         answer="buying.answers:SizeAnswer",
         examples=(
@@ -178,7 +178,7 @@ app.add(
     "train",
     Verb(
         "training:train",
-        verbs.TrainFlags,
+        training.TrainFlags,
         _MODEL_OR_CONFIGURATION,
         answer="buying.answers:TrainAnswer",
         examples=("train llama-3.1-8b --hardware 64xh100 --tokens 1T",),
@@ -190,7 +190,7 @@ app.add(
     "simulate",
     Verb(
         "simulation:simulate",
-        verbs.SimulateFlags,
+        serving.SimulateFlags,
         _MODEL,
         answer="simulation.answers:SimulateAnswer",
         examples=("simulate llama-3.1-8b --hardware h100 --load 5req/s --ttft 100ms --tpot 10ms",),
@@ -201,7 +201,7 @@ app.add(
     "sweep",
     Verb(
         "sweep:sweep",
-        verbs.SweepFlags,
+        sweeping.SweepFlags,
         _SWEPT,
         answer="sweeps.answers:RowsAnswer",
         examples=(
@@ -215,7 +215,7 @@ app.add(
     "page",
     Verb(
         "page:show_page",
-        verbs.PageFlags,
+        pictures.PageFlags,
         examples=("page --open", "page -o page.html --models llama-3.1-8b --hardware h100"),
     ),
 )
@@ -225,7 +225,7 @@ app.add(
     "formula",
     Verb(
         "formula:show_formula",
-        verbs.FormulaFlags,
+        operators.FormulaFlags,
         _SUBJECT,
         answer="formulas.regimes:FormulaAnswer",
         examples=("formula attention", "formula llama-3.1-8b --op up --phase decode --solve B --hardware h100"),
@@ -236,7 +236,7 @@ app.add(
     "plot",
     Verb(
         "plot:plot",
-        verbs.PlotFlags,
+        pictures.PlotFlags,
         _PICTURE,
         _DRAWN,
         examples=("plot roofline llama-3.1-8b --hardware h100 --batch 16 -o roofline.svg",),
@@ -247,7 +247,7 @@ app.add(
     "op",
     Verb(
         "op:operator",
-        verbs.OpFlags,
+        operators.OpFlags,
         _KIND,
         answer="operators.answers:OpAnswer",
         examples=("op matmul --m 4096 --k 4096 --n 14336 --dtype bf16 --hardware h100",),
@@ -258,7 +258,7 @@ app.add(
     "doctor",
     Verb(
         "measure:doctor",
-        verbs.DoctorFlags,
+        measuring.DoctorFlags,
         answer="validation.answers:DoctorAnswer",
         examples=("doctor",),
         exits="5 timings would stall",
@@ -269,7 +269,7 @@ app.add(
     "calibrate",
     Verb(
         "measure:calibrate",
-        verbs.CalibrateFlags,
+        measuring.CalibrateFlags,
         answer="fitting.answers:CalibrateAnswer",
         examples=("calibrate -o my-cpu.yaml --budget 60s",),
         exits="5 timings not to be trusted",
@@ -280,7 +280,7 @@ app.add(
     "validate",
     Verb(
         "measure:validate",
-        verbs.ValidateFlags,
+        measuring.ValidateFlags,
         _MODEL,
         answer="validation.answers:ValidateAnswer",
         examples=("validate bert-base --hardware my-cpu.yaml --dtype fp32 --prompt 128 --max-median-ape 15",),

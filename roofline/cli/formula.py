@@ -10,7 +10,7 @@ from roofline.errors import UsageError
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.option import fields_of
-from roofline.options.verbs import FormulaFlags, SettingOptions
+from roofline.options.verbs.operators import FormulaFlags, SettingOptions
 
 if TYPE_CHECKING:
     from roofline.formulas.expressions import Quantity

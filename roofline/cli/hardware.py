@@ -9,7 +9,7 @@ from typing import Any, Literal
 from roofline.cli.console import refuse, show, tell, write_new
 from roofline.errors import SpecError
 from roofline.options.groups import JsonOutput
-from roofline.options.verbs import HardwareCheckFlags, HardwareListFlags, HardwareNewFlags
+from roofline.options.verbs.libraries import HardwareCheckFlags, HardwareListFlags, HardwareNewFlags
 
 
 def hardware_list(text: str | None, flags: HardwareListFlags) -> None:

@@ -10,7 +10,7 @@ from roofline.cli.traced import model_of
 from roofline.errors import RooflineError, SpecError
 from roofline.options.groups import JsonOutput, Tracing
 from roofline.options.keywords import part
-from roofline.options.verbs import EngineNewFlags, ModelListFlags, ModelRecordFlags
+from roofline.options.verbs.libraries import EngineNewFlags, ModelListFlags, ModelRecordFlags
 
 if TYPE_CHECKING:
     from roofline.models.model import Model

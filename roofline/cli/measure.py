@@ -16,7 +16,7 @@ from roofline.cli.traced import model_of
 from roofline.errors import RooflineError, SpecError, UsageError
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
-from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, ValidateOptions
+from roofline.options.verbs.measuring import CalibrateFlags, DoctorFlags, ValidateFlags, ValidateOptions
 
 if TYPE_CHECKING:
     from roofline.hardware.spec import HardwareSpec

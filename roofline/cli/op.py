@@ -10,7 +10,7 @@ from pathlib import Path
 from roofline.cli.console import progress_bar, show, warn, without_color, wrote
 from roofline.errors import UsageError
 from roofline.options.keywords import part
-from roofline.options.verbs import ClockOptions, OpFlags, OpSizes
+from roofline.options.verbs.operators import ClockOptions, OpFlags, OpSizes
 
 
 def operator(kind: str | None, flags: OpFlags) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.cli.console import progress_bar, refuse, tell, warn
-from roofline.options.verbs import PageFlags
+from roofline.options.verbs.pictures import PageFlags
 
 _OF_A_FILE = ("hardware", "models", "dtypes")
 _SUCH_AS = {"models": "--models llama-3.1-8b,gpt2", "hardware": "--hardware h100,t4"}

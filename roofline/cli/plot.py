@@ -10,7 +10,7 @@ from roofline.cli.traced import model_of
 from roofline.errors import UsageError, near_matches
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
-from roofline.options.verbs import PlotFlags, PlotOptions
+from roofline.options.verbs.pictures import PlotFlags, PlotOptions
 from roofline.options.words import PICTURES
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from roofline.cli.console import refuse, show, tell, warn, without_color, write_
 from roofline.cli.traced import model_of
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
-from roofline.options.verbs import PredictFlags, PredictOptions, PredictOutput
+from roofline.options.verbs.predicting import PredictFlags, PredictOptions, PredictOutput
 
 if TYPE_CHECKING:
     from roofline.models.model import Model

@@ -10,7 +10,7 @@ import click
 from roofline.cli.console import show
 from roofline.errors import UsageError
 from roofline.options.keywords import part
-from roofline.options.verbs import MeasuredServingOptions, ValidateFlags
+from roofline.options.verbs.measuring import MeasuredServingOptions, ValidateFlags
 
 if TYPE_CHECKING:
     from roofline.served.comparison import ServingComparison

@@ -11,7 +11,7 @@ from roofline.cli.console import refuse, show, tell, warn, write_answer
 from roofline.cli.traced import model_of
 from roofline.options.groups import Launch, Tracing
 from roofline.options.keywords import part
-from roofline.options.verbs import CompareFlags, CompareOptions, ServingOutput, SizeFlags, SizeOptions
+from roofline.options.verbs.serving import CompareFlags, CompareOptions, ServingOutput, SizeFlags, SizeOptions
 
 Options = TypeVar("Options", CompareOptions, SizeOptions)
 

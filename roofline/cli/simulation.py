@@ -9,7 +9,7 @@ from roofline.cli.console import refuse, show, tell, warn, write_answer
 from roofline.cli.traced import model_of
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
-from roofline.options.verbs import JobOptions, SimulateFlags
+from roofline.options.verbs.serving import JobOptions, SimulateFlags
 
 
 def simulate(model: str, flags: SimulateFlags) -> None:

@@ -11,7 +11,7 @@ from roofline.cli.traced import recorded_models
 from roofline.options.groups import Owning, Tracing
 from roofline.options.keywords import given, part
 from roofline.options.option import fields_of
-from roofline.options.verbs import SweepFlags
+from roofline.options.verbs.sweeping import SweepFlags
 
 if TYPE_CHECKING:
     from roofline.sweeps.questions import Found

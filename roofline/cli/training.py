@@ -13,7 +13,8 @@ from roofline.cli.predict import check_named_once
 from roofline.cli.traced import model_of
 from roofline.options.groups import Tracing
 from roofline.options.keywords import completed, part
-from roofline.options.verbs import TrainFlags, TrainOptions, ValidateFlags
+from roofline.options.verbs.measuring import ValidateFlags
+from roofline.options.verbs.training import TrainFlags, TrainOptions
 
 if TYPE_CHECKING:
     from roofline.buying.training_costs import Training

@@ -21,7 +21,7 @@ from roofline.cli.console import tell
 from roofline.errors import UsageError
 from roofline.options.edits import read_edit
 from roofline.options.option import Field, fields_of, typed_number
-from roofline.options.verbs import GROUPS
+from roofline.options.verbs.titled import GROUPS
 
 
 @frozen

@@ -23,7 +23,7 @@ from roofline.models.model import Model
 from roofline.models.outline import Outline
 from roofline.number import product
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import FormulaOptions, SettingOptions
+from roofline.options.verbs.operators import FormulaOptions, SettingOptions
 from roofline.program.axes import rebind
 from roofline.program.dropout import with_dropout
 from roofline.program.op import CARRIED, Role

@@ -26,7 +26,7 @@ from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.options.keywords import takes
-from roofline.options.verbs import FormulaSetting, SettingOptions
+from roofline.options.verbs.operators import FormulaSetting, SettingOptions
 from roofline.program.conventions import Conventions, check_fusion
 from roofline.program.phases import Phase
 from roofline.program.recompute import NOTHING, Recompute, read_policy

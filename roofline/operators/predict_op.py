@@ -39,7 +39,7 @@ from roofline.operators.sizes import (
 from roofline.operators.statements import statement_of
 from roofline.operators.stored import STORED, StoredOps
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
+from roofline.options.verbs.operators import ClockOptions, OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.axes import Sizes
 from roofline.program.workload import DTYPE_BYTES, Precision

@@ -21,7 +21,7 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction, check_kernels, check_routing
 from roofline.operators.sizes import KINDS, WORDS, check_names, find_bad_size, sizes_of
 from roofline.options.keywords import takes
-from roofline.options.verbs import ClockOptions
+from roofline.options.verbs.operators import ClockOptions
 
 CHUNK = 65_536
 """Rows that are held at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from roofline.errors import UsageError
-from roofline.options.verbs import CompareOptions
+from roofline.options.verbs.serving import CompareOptions
 from roofline.page.asked import Pairs, hardware_asked, keywords_of, model_asked
 from roofline.page.questions import Json
 from roofline.serving.hardware_choice import read_hardware

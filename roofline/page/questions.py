@@ -15,15 +15,10 @@ from roofline.models.model import load_preset
 from roofline.models.sources import preset_names
 from roofline.options.keywords import completed, part
 from roofline.options.option import Field, fields_of
-from roofline.options.verbs import (
-    CompareOptions,
-    FormulaOptions,
-    JobOptions,
-    PredictOptions,
-    SettingOptions,
-    SizeOptions,
-    TrainOptions,
-)
+from roofline.options.verbs.operators import FormulaOptions, SettingOptions
+from roofline.options.verbs.predicting import PredictOptions
+from roofline.options.verbs.serving import CompareOptions, JobOptions, SizeOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.page.asked import SUBJECT, Pairs, hardware_asked, keywords_of, model_asked, word_asked
 
 Json: TypeAlias = dict[str, Any]

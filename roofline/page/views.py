@@ -17,7 +17,7 @@ from roofline.hardware.systems import load_every_system
 from roofline.models.model import load_preset
 from roofline.models.sources import preset_names
 from roofline.options.keywords import completed
-from roofline.options.verbs import PredictOptions
+from roofline.options.verbs.predicting import PredictOptions
 from roofline.options.words import Quantity
 from roofline.page.asked import Pairs, hardware_asked, keywords_of, model_asked, word_asked
 from roofline.page.in_flight import served_to_many

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from roofline.options.groups import Degrees
 from roofline.options.option import fields_of
-from roofline.options.verbs import RequestOptions
+from roofline.options.verbs.predicting import RequestOptions
 from roofline.parallelism.dimensions import DEGREES
 from roofline.program.phases import Phase
 from roofline.schema import Answer, Says

@@ -20,7 +20,7 @@ from roofline.models.model import Model
 from roofline.models.sources import hub_id
 from roofline.options import groups
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import PredictOptions, RequestOptions
+from roofline.options.verbs.predicting import PredictOptions, RequestOptions
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.split_axes import towers_apart

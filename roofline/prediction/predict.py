@@ -23,7 +23,7 @@ from roofline.models.model import Model
 from roofline.number import exact, mean, settled
 from roofline.options.groups import Degrees
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import PredictOptions, RequestOptions
+from roofline.options.verbs.predicting import PredictOptions, RequestOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import Replicated, replicated_weights
 from roofline.parallelism.split_axes import towers_apart

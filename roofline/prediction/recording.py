@@ -23,7 +23,7 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import Number, added, exact, maximum, mean, minimum, power, whole
 from roofline.options.keywords import part
-from roofline.options.verbs import PredictOptions, RequestOptions
+from roofline.options.verbs.predicting import PredictOptions, RequestOptions
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import stage_programs

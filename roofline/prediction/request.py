@@ -26,7 +26,8 @@ from roofline.models.model import Model, load_model
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Dtypes
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import RequestOptions, ServingOptions
+from roofline.options.verbs.predicting import RequestOptions
+from roofline.options.verbs.serving import ServingOptions
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.prediction.host_memory import kept_in_host
 from roofline.prediction.shown import made_by, shown_by

@@ -8,7 +8,8 @@ from typing import TypeAlias
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.models.generators.generator import GENERATORS
 from roofline.models.model import GENERATES, Model, load_model
-from roofline.options.verbs import RequestOptions, ServingOptions, SimulateOptions
+from roofline.options.verbs.predicting import RequestOptions
+from roofline.options.verbs.serving import ServingOptions, SimulateOptions
 from roofline.program.traffic.lengths import Pictures, Shown, Sounds
 from roofline.units import parse_quantity
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.number import Number, ceil_div, counting, exact, is_remembering, minimum
-from roofline.options.verbs import RequestOptions
+from roofline.options.verbs.predicting import RequestOptions
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, Role, Tensor
 from roofline.program.phases import Phase

@@ -10,7 +10,7 @@ from roofline.calibration.constants import ConstantSet
 from roofline.cost.memory_fit import MemoryFit
 from roofline.number import Number
 from roofline.options.option import fields_of
-from roofline.options.verbs import RequestOptions
+from roofline.options.verbs.predicting import RequestOptions
 from roofline.prediction.figures import Figures, PhasePrediction
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase

@@ -15,7 +15,8 @@ from roofline.engines.engine import Engine
 from roofline.errors import UsageError, shown
 from roofline.models.sources import is_named
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import MeasuredServingOptions, SimulateOptions, ValidateOptions
+from roofline.options.verbs.measuring import MeasuredServingOptions, ValidateOptions
+from roofline.options.verbs.serving import SimulateOptions
 from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.request import Hardware
 from roofline.program.phases import Phase

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from roofline.compression.recipes import Recipe
 from roofline.errors import RooflineError
 from roofline.hardware.spec import HardwareSpec
-from roofline.options.verbs import ServingOptions
+from roofline.options.verbs.serving import ServingOptions
 from roofline.parallelism.layout import Layout
 from roofline.serving.occupancy import Occupancy
 from roofline.serving.replica_layouts import ONE, replica_layouts

@@ -24,7 +24,7 @@ from roofline.layers.expert_load import check_routed, note_of
 from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
 from roofline.options.keywords import given, takes
-from roofline.options.verbs import ServingOptions
+from roofline.options.verbs.serving import ServingOptions
 from roofline.options.words import Attention, Fusion
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, engine_for, recipe_under

@@ -15,7 +15,7 @@ from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import Model
 from roofline.number import Grid, Number
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import RequestOptions, StepClockOptions
+from roofline.options.verbs.predicting import RequestOptions, StepClockOptions
 from roofline.parallelism.pipeline import Pipeline
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.layouts.search import choose_layout

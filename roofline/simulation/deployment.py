@@ -18,7 +18,8 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.options import groups
 from roofline.options.groups import Degrees, Loaded
 from roofline.options.keywords import part
-from roofline.options.verbs import SimulateOptions, StepClockOptions
+from roofline.options.verbs.predicting import StepClockOptions
+from roofline.options.verbs.serving import SimulateOptions
 from roofline.parallelism.dimensions import devices_of, given_degrees
 from roofline.prediction.fleet import names_several
 from roofline.prediction.request import Hardware, Request

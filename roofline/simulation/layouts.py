@@ -19,7 +19,7 @@ from roofline.hardware.systems import System
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Degrees
 from roofline.options.keywords import completed, part
-from roofline.options.verbs import ServingOptions, SimulateOptions
+from roofline.options.verbs.serving import ServingOptions, SimulateOptions
 from roofline.parallelism.layout import Layout
 from roofline.prediction.request import Hardware, Request
 from roofline.serving.batch_sweep import curves

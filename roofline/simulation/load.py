@@ -7,7 +7,7 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.options.values import read_value
-from roofline.options.verbs import SimulateOptions
+from roofline.options.verbs.serving import SimulateOptions
 from roofline.program.traffic.traces import is_trace
 from roofline.simulation.arrivals import Arrivals, renewals
 from roofline.simulation.workload import Workload

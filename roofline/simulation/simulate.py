@@ -13,7 +13,8 @@ from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.cache_tiers import BreakEven
 from roofline.number import Grid
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import RequestOptions, SimulateOptions, StepClockOptions
+from roofline.options.verbs.predicting import RequestOptions, StepClockOptions
+from roofline.options.verbs.serving import SimulateOptions
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import Hardware, read_request
 from roofline.prediction.shown import shown_by

@@ -13,7 +13,7 @@ from roofline.classes import frozen
 from roofline.models.model import Model
 from roofline.number import Grid
 from roofline.options.groups import Degrees
-from roofline.options.verbs import StepClockOptions
+from roofline.options.verbs.predicting import StepClockOptions
 from roofline.prediction.request import Hardware
 from roofline.prediction.step import Steps
 from roofline.program.traffic.traces import Whole

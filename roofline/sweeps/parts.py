@@ -24,7 +24,7 @@ from roofline.number import Grid
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Degrees, Owning
 from roofline.options.keywords import completed, given, part
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.options.words import Fusion
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout

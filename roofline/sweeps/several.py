@@ -16,7 +16,7 @@ from roofline.hardware.loading import load_hardware
 from roofline.number import Grid
 from roofline.options.groups import Degrees
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import PredictOptions, RequestOptions, SeveralOptions
+from roofline.options.verbs.predicting import PredictOptions, RequestOptions, SeveralOptions
 from roofline.parallelism.layout import Layout
 from roofline.prediction import predict as one
 from roofline.prediction.fleet import fleet_of, names_several

@@ -17,7 +17,7 @@ from roofline.compression.adapters import MOST_RANK, Adapters, adapted
 from roofline.compression.formats import FORMATS, Format
 from roofline.compression.weight_matmuls import contracted_per_head, layer_matrices, mapped
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.program.op import Op, PerElement, Tensor, elementwise
 from roofline.program.program import Group, Program
 from roofline.program.workload import DTYPE_BYTES

@@ -12,7 +12,7 @@ from functools import cached_property
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import GENERATES, Model
 from roofline.models.outline import Outline
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.program.conventions import Conventions
 from roofline.program.op import Tensor
 from roofline.program.phases import Phase

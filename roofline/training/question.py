@@ -19,7 +19,8 @@ from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
 from roofline.options.keywords import part
 from roofline.options.values import read_tokens, read_value
-from roofline.options.verbs import RequestOptions, TrainOptions
+from roofline.options.verbs.predicting import RequestOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.parallelism.dimensions import given_degrees
 from roofline.parallelism.layout import Layout
 from roofline.prediction.fleet import fleet_of

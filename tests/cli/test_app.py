@@ -30,7 +30,7 @@ from roofline.hardware.loading import hardware_names
 from roofline.models.sources import generator_names, preset_names, trace_names
 from roofline.operators.sizes import KINDS
 from roofline.options.option import fields_of
-from roofline.options.verbs import PredictFlags
+from roofline.options.verbs.predicting import PredictFlags
 from roofline.reports import prediction as report
 from roofline.reports.answer import text as text_of
 

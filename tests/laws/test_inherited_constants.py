@@ -19,7 +19,7 @@ from roofline.hardware.fields import PeakEntry
 from roofline.hardware.loading import load_every_hardware, load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock
-from roofline.options.verbs import ClockOptions
+from roofline.options.verbs.operators import ClockOptions
 from roofline.timing.engine_choice import read_engine
 from roofline.timing.timing import Timing
 

@@ -17,7 +17,7 @@ import roofline
 from roofline.errors import RooflineError, UsageError
 from roofline.number import Number
 from roofline.options.keywords import completed
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.prediction.recording import MACHINE
 from roofline.tape.numbers import Remembered
 from roofline.tape.operations import KEPT

@@ -14,17 +14,23 @@ import roofline
 from roofline.cli.app import app
 from roofline.cli.verb import Verb
 from roofline.errors import UsageError
-from roofline.options import groups, verbs
+from roofline.options import groups
 from roofline.options.keywords import completed, part, takes
 from roofline.options.option import Field, Option, fields_of
+from roofline.options.verbs import libraries, measuring, operators, pictures, predicting, serving, sweeping, training
 from roofline.program.conventions import Conventions
 from roofline.program.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE, DEFAULT_PROMPT
 from roofline.serving.scenario import KEPT
 
-EVERY = [group for name, group in vars(verbs).items() if name.endswith(("Options", "Flags", "Output"))]
+VERBS = {
+    name: group
+    for module in (libraries, measuring, operators, pictures, predicting, serving, sweeping, training)
+    for name, group in vars(module).items()
+}
+EVERY = [group for name, group in VERBS.items() if name.endswith(("Options", "Flags", "Output"))]
 
 
-class Extended(verbs.PredictOptions, total=False):
+class Extended(predicting.PredictOptions, total=False):
     """The keywords of ``predict``, and a new one."""
 
     colour: Annotated[Literal["red", "blue"], Option("What it looks like.", default="red", everyday=True)]
@@ -57,7 +63,7 @@ def test_a_new_option_is_a_keyword_and_a_flag_by_its_definition_alone() -> None:
 def test_help_of_python_shows_every_keyword() -> None:
     for verb, options in (("predict", "Predict"), ("compare", "Compare"), ("size", "Size"), ("predict_op", "Op")):
         shown = inspect.signature(getattr(roofline, verb)).parameters
-        assert set(shown) >= {field.name for field in fields_of(getattr(verbs, f"{options}Options"))}
+        assert set(shown) >= {field.name for field in fields_of(VERBS[f"{options}Options"])}
         assert all(each.kind is not each.VAR_KEYWORD for each in shown.values())
 
 

@@ -19,7 +19,7 @@ import roofline
 from roofline.errors import MissingExtraError, UsageError
 from roofline.models import model
 from roofline.options.option import fields_of
-from roofline.options.verbs import PredictOptions
+from roofline.options.verbs.predicting import PredictOptions
 from roofline.page import server
 from roofline.page.asked import SUBJECT
 from roofline.page.doors import Application

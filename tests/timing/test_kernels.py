@@ -24,7 +24,7 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.layers.mixture_of_experts import experts
 from roofline.operators.predict_op import OperatorClock, predict_op
 from roofline.operators.statements import statement_of
-from roofline.options.verbs import ClockOptions
+from roofline.options.verbs.operators import ClockOptions
 from roofline.prediction.predict import predict
 from roofline.program.op import Tensor, contract, fuse, weight
 from roofline.program.phases import Phase

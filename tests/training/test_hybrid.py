@@ -10,7 +10,7 @@ import pytest
 import roofline
 from roofline.errors import RooflineError
 from roofline.options.keywords import completed
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharded_backward import shard_training
 from roofline.program.phases import Phase

@@ -17,7 +17,7 @@ from roofline.cost.saved_bytes import of_tensor, once
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import load_model
 from roofline.options.keywords import completed
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharded_backward import shard_training
 from roofline.parallelism.sharded_saved import lying

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TextIO
 from roofline.errors import SpecError, near_matches, shown
 from roofline.operators.table import time_table
 from roofline.options.keywords import part
-from roofline.options.verbs import ClockOptions
+from roofline.options.verbs.operators import ClockOptions
 from roofline.prediction.predict import Prediction
 from roofline.validation.scores import Pair
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from roofline.engines.launch_flags import training_flags
 from roofline.errors import UsageError
-from roofline.options.verbs import TrainOptions
+from roofline.options.verbs.training import TrainOptions
 from roofline.training.launching import megatron, torchtitan
 from roofline.training.launching.configurations import Configuration, read_configuration
 from roofline.training.question import Startable
