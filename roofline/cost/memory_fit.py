@@ -133,7 +133,7 @@ def largest_batch(
     return found + 1 if found < MAX_LENGTH and held_by(found + 1) <= int(room) else found
 
 
-def _alive(program: Program, workload: Workload, phase: Phase, precision: Precision, batch: int) -> list[Number]:
+def _alive(program: Program, workload: Workload, phase: Phase, precision: Precision, batch: int) -> Sequence[Number]:
     """The activations alive at each operator of a step of so many sequences. [B]"""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     return alive_bytes(program, phase, sizes | dict(longest_step(workload, phase, batch)), precision)

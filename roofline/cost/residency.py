@@ -139,9 +139,20 @@ def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Wid
     return reduce(maximum, alive_bytes(program, phase, sizes, precision))
 
 
-def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Widths) -> list[Number]:
+def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Widths) -> Sequence[Number]:
     """Bytes of activations alive at each operator: a tensor lives from a write to the last read before the next."""
+    given = tuple(sizes.items())
+    if isinstance(precision, Precision) and all(type(size) in (int, Fraction) for _, size in given):
+        return _alive_kept(Same(program), phase, given, precision)
     return alive_along(list(_steps(program, phase, sizes, precision)))
+
+
+@lru_cache(maxsize=512)
+def _alive_kept(
+    program: Same[Program], phase: Phase, sizes: tuple[tuple[str, Number], ...], precision: Precision
+) -> tuple[Number, ...]:
+    """The same of plain numbers, which the search for the largest batch and every further batch ask for again."""
+    return tuple(alive_along(list(_steps(program.it, phase, dict(sizes), precision))))
 
 
 def alive_along(steps: Sequence[Step]) -> list[Number]:
