@@ -170,10 +170,27 @@ class ConstantSet:
         return not measured or not dtype or dtype.partition("_")[0] in measured
 
     def knows(self, dtype: str) -> bool:
-        """Whether some kernels that run were measured in ``dtype``."""
+        """Whether some kernels, those that run or those whose constants they take, were measured in ``dtype``."""
         kinds = self.calibration.kinds if self.calibration else {}
-        places = ((own, own.libraries.get(self.kernels.of(kind, dtype), own)) for kind, own in kinds.items())
-        return self.covers(dtype) or any(dtype in place.dtypes for pair in places for place in pair)
+        places = (place for kind, own in kinds.items() for place in self._nearest_of(kind, dtype, own))
+        return self.covers(dtype) or any(alike in place.dtypes for place, alike in places)
+
+    def lender(self, dtype: str) -> str:
+        """The library whose matmuls in ``dtype`` stand for those that run; empty where these, or any's, were timed.
+
+        >>> h100 = ConstantSet.from_calibration(load_device("h100-sxm-80gb"))
+        >>> [h100.using(Kernels("", library)).lender("fp8") for library in ("vendor", "vllm")]
+        ['trtllm', '']
+        """
+        own = self.calibration.kinds.get("matmul") if self.calibration else None
+        for place, alike in self._nearest_of("matmul", dtype, own) if own else ():
+            if alike in place.dtypes:
+                lent = next((name for name, each in own.libraries.items() if each is place), "") if own else ""
+                return "" if lent == self.kernels.of("matmul", dtype) else lent
+        return ""
+
+    def _nearest_of(self, kind: str, dtype: str, own: KindConstants) -> Iterator[tuple[KindConstants, str]]:
+        return _nearest(kind, dtype, own.libraries.get(self.kernels.of(kind, dtype), own), own)
 
     def unpacks_experts(self, dtype: str) -> bool:
         """Whether experts of 4-bit weights that are multiplied in ``dtype`` were timed."""

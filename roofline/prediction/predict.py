@@ -246,6 +246,8 @@ class Prediction:
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
+        for dtype, library in self._lenders.items():
+            notes.append(f"matmuls of {self.engine.title} in {dtype} take the constants of {library}'s kernels")
         if unpacks := unpacks_untimed(self.constants, self.recipe, experts=self.recipe.experts_only):
             notes.append(unpacks)
         if "conv" in self._kinds and self.constants.calibration and not self.constants.has_own("conv"):
@@ -272,6 +274,12 @@ class Prediction:
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
+
+    @property
+    def _lenders(self) -> dict[str, str]:
+        """The libraries whose matmuls stand for the engine's, by dtype."""
+        lent = {dtype: self.constants.lender(dtype) for dtype in self.recipe.timed_dtypes}
+        return {dtype: library for dtype, library in lent.items() if library}
 
     @property
     def single_loads(self) -> str:

@@ -101,6 +101,17 @@ def test_scans_are_the_engines_own() -> None:
     assert asked.time_s == sglang.time_s
 
 
+@pytest.mark.parametrize(("engine", "lent"), [("sglang", "SGLang"), ("vllm", ""), ("tensorrt-llm", "")])
+def test_a_note_says_whose_constants_matmuls_take_where_the_engine_has_none(engine: str, lent: str) -> None:
+    found = step(engine=engine, dtype="fp8")
+    told = [note for note in found.notes if note.startswith("matmuls of") or "was not measured" in note]
+    assert told == ([f"matmuls of {lent} in fp8 take the constants of trtllm's kernels"] if lent else [])
+    ours, theirs = (
+        each.constants.of("matmul", "graph", dtype="fp8") for each in (found, step(engine="tensorrt-llm", dtype="fp8"))
+    )
+    assert (ours == theirs) == bool(lent or engine == "tensorrt-llm")
+
+
 def test_stored_scores_are_a_library_too() -> None:
     assert step(kernels="materialised").conventions.attention == "materialised"
     scores = str(formula("attention", kernels="materialised").expression)
