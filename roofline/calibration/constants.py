@@ -183,11 +183,11 @@ class ConstantSet:
         ['trtllm', '']
         """
         own = self.calibration.kinds.get("matmul") if self.calibration else None
-        for place, alike in self._nearest_of("matmul", dtype, own) if own else ():
-            if alike in place.dtypes:
-                lent = next((name for name, each in own.libraries.items() if each is place), "") if own else ""
-                return "" if lent == self.kernels.of("matmul", dtype) else lent
-        return ""
+        if own is None:
+            return ""
+        taken = next((place for place, alike in self._nearest_of("matmul", dtype, own) if alike in place.dtypes), own)
+        lent = next((name for name, place in own.libraries.items() if place is taken), "")
+        return "" if lent == self.kernels.of("matmul", dtype) else lent
 
     def _nearest_of(self, kind: str, dtype: str, own: KindConstants) -> Iterator[tuple[KindConstants, str]]:
         return _nearest(kind, dtype, own.libraries.get(self.kernels.of(kind, dtype), own), own)

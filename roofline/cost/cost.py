@@ -45,9 +45,9 @@ class Cost:
     kernel computes where that graph holds more tokens than the step, None where it is the same. host_s: what the host
     does for a step, of a cost that is no operator's; ahead: while the device runs the one before. joined: whether the
     kernel of a collective computes it too; beside: whether a graph runs it beside others. hosted_bytes: what it reads
-    of the host's memory. halves: 2 where it is run
-    for each half of a step's tokens, which ``count`` has, so that the other half computes while this one's are sent.
-    even_flops: of experts under an uneven load, what devices contract on average, where ``flops`` are the fullest's.
+    of the host's memory. halves: 2 where it is run for each half of a step's tokens, which ``count`` has, so that the
+    other half computes while this one's are sent. even_flops: of experts under an uneven load, what devices contract on
+    average, where ``flops`` are the fullest's.
     """
 
     group: str
@@ -281,8 +281,7 @@ class _Kept:
         kernels = Kernels(c.kernels.op, sizes, c.kernels.precision, c.group, count, c.decoding)
         return partial(
             Cost, c.group, c.name, c.kind, c.dtype, count, flops, vector_flops, special, moved, shape, c.decoding,
-            c.alone, kernels, c.transfer, message, link, joined=c.joined, beside=c.beside,
-            hosted_bytes=hosted,
+            c.alone, kernels, c.transfer, message, link, joined=c.joined, beside=c.beside, hosted_bytes=hosted,
         )  # fmt: skip
 
 

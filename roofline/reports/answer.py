@@ -30,9 +30,8 @@ def text(prediction: Prediction, *, operators: bool = False, wide: bool = False,
     and what makes it wrong by far.
     """
     if quiet:
-        return "\n".join(
-            [*verdict(prediction), *([f"note: {prediction.single_loads}"] if prediction.single_loads else [])]
-        )
+        wrong = prediction.single_loads
+        return "\n".join([*verdict(prediction), *([f"note: {wrong}"] if wrong else [])])
     if operators or wide:
         return compression.text(prediction, wide=wide)
     notes = list(_notes(prediction))
